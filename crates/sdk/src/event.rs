@@ -40,7 +40,8 @@ pub enum RunOutcome {
     Succeeded,
     /// Nothing had to be done.
     Unchanged,
-    /// It failed before anything was changed.
+    /// It failed, and either nothing was changed, or what was changed is kept as
+    /// `on_failure = "keep"` asks.
     Failed,
     /// It failed, and what it had changed was undone.
     RolledBack,

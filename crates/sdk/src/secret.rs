@@ -33,6 +33,11 @@ impl Redactor {
         }
     }
 
+    /// Whether no secret is known: nothing would be removed.
+    pub fn is_empty(&self) -> bool {
+        self.secrets.read().unwrap_or_else(|poisoned| poisoned.into_inner()).is_empty()
+    }
+
     /// `text` without secrets.
     pub fn text(&self, text: &str) -> String {
         let secrets = self.secrets.read().unwrap_or_else(|poisoned| poisoned.into_inner());
