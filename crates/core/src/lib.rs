@@ -1,1 +1,34 @@
+//! The engine: reads a pipeline, plans it, applies it and undoes it.
+//!
+//! It knows no cloud and no command line and prints nothing: what happens is told as events.
+//!
+//! [`Pipeline`] reads and checks `pipeline.toml`. An [`Engine`] begins a [`Run`], which holds the lock
+//! of the environment; the run makes a [`Plan`] and applies it, and ends in a [`RunReport`].
 
+#![warn(missing_docs)]
+
+mod cancel;
+mod config;
+mod events;
+mod expression;
+mod failure;
+mod git;
+mod graph;
+mod lifecycle;
+mod node;
+mod notify;
+mod plan;
+mod recorder;
+mod run;
+mod state;
+mod store;
+
+pub use cancel::Cancellation;
+pub use config::{ConfigError, ConfigErrors, LoadOptions, OnFailure, Pipeline};
+pub use events::EventSink;
+pub use failure::StageFailure;
+pub use notify::NotifyLimits;
+pub use plan::{Plan, PlanError, PlannedStage};
+pub use run::{Defect, Engine, EngineError, Run, RunReport, StageReport};
+pub use state::{StageRecord, State, StateError};
+pub use store::{Holder, LocalStore, MemoryStore, StateLock, StateStore, StoreError};

@@ -1,0 +1,244 @@
+//! From the text of a file to a [`Definition`].
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use pipeline_sdk::{Inputs, PipelineId, StageName, Value};
+
+use super::document::{self, Entry, Span, Table, table_value};
+use super::error::ConfigError;
+use super::nodes::{Findings, Kinds, Site, report_violations};
+use super::outline::OUTLINE;
+use super::{Definition, LoadOptions, NotifierConfig, OnFailure, StageConfig, environment, suggestion};
+use crate::expression::Scope;
+use crate::graph::Graph;
+
+/// How many stages run at once unless the file says otherwise.
+const PARALLELISM: usize = 8;
+
+/// Keys of a stage that are not inputs of its kind.
+const STAGE_KEYS: [&str; 2] = ["uses", "needs"];
+
+pub(super) fn load(text: &str, path: &Path, options: &LoadOptions) -> Result<Definition, Vec<ConfigError>> {
+    let root = document::parse(text)?;
+    let mut found = Findings::default();
+    report_violations(&OUTLINE, &Value::Object(table_value(&root)), &root, 0..0, &mut found.errors);
+    let pipeline = root.get("pipeline");
+    let setting = |key: &str| pipeline.and_then(|entry| Some(&entry.node.table()?.get(key)?.node));
+    let environment = environment::select(&root, pipeline, options, &mut found.errors);
+    let vars = environment::variables(
+        &environment::overlaid(&root, &environment, "vars"),
+        &options.vars,
+        &mut found.errors,
+    );
+    let name = setting("name").and_then(|node| node.text()).unwrap_or_default().to_owned();
+    if let Some(node) = setting("name").filter(|node| node.text().is_some_and(|n| StageName::new(n).is_err()))
+    {
+        let error = ConfigError::new(
+            format!("`{name}` cannot be the name of a pipeline"),
+            node.span.clone(),
+            "this name",
+        );
+        let help = "use 1 to 64 letters, digits, `-` and `_`, starting with a letter";
+        found.errors.push(error.with_help(help));
+    }
+    let id = PipelineId { name, environment };
+    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+    let scope = Scope::new(id.clone(), directory.clone(), vars, options.env.clone());
+
+    let cloud = read_cloud(&root, text, &scope, options, &mut found);
+    let (stages, graph, references) = Stages { root: &root, text, scope: &scope, options }.read(&mut found);
+    let notifiers = read_notifiers(&root, text, &scope, options, &mut found);
+    report_unused_vars(&root, &scope, options, &mut found);
+
+    let (Some((graph, references)), true) = (graph.zip(references), found.errors.is_empty()) else {
+        return Err(found.errors);
+    };
+    let keep = setting("on_failure").and_then(|node| node.text()) == Some("keep");
+    let written = setting("parallelism").and_then(|node| node.to_value().as_u64()).map(|n| n as usize);
+    Ok(Definition {
+        id,
+        directory,
+        on_failure: if keep { OnFailure::Keep } else { OnFailure::Rollback },
+        parallelism: options.parallelism.or(written).unwrap_or(PARALLELISM).max(1),
+        cloud,
+        scope,
+        by_name: stages.iter().enumerate().map(|(i, stage)| (stage.name.clone(), i)).collect(),
+        stages,
+        graph,
+        references,
+        notifiers,
+    })
+}
+
+fn read_cloud(root: &Table, text: &str, scope: &Scope, options: &LoadOptions, found: &mut Findings) -> Value {
+    let table = environment::overlaid(root, &scope.pipeline.environment, "cloud");
+    let header = root.get("cloud").or_else(|| root.get("pipeline")).map_or(0..0, |entry| entry.key.clone());
+    let site = Site { text, scope, kinds: None };
+    Value::Object(site.inputs(&table, &[], &options.cloud_schema, ("cloud", header), found).values)
+}
+
+fn read_notifiers(
+    root: &Table,
+    text: &str,
+    scope: &Scope,
+    options: &LoadOptions,
+    found: &mut Findings,
+) -> Vec<NotifierConfig> {
+    let site = Site { text, scope, kinds: None };
+    let known = || options.registry.notifiers().map(|kind| kind.manifest.kind.as_str());
+    let mut notifiers = Vec::new();
+    for (name, entry) in section(root, "notify") {
+        let Some((table, uses)) = uses(entry) else { continue };
+        let Some(kind) = options.registry.notifier(uses.1) else {
+            found.errors.push(unknown_kind("notifier", uses, known()));
+            continue;
+        };
+        let header = (format!("notify.{name}"), entry.key.clone());
+        let schema = &kind.manifest.inputs;
+        let read = site.inputs(table, &["uses"], schema, (&header.0, header.1), found);
+        notifiers.push(NotifierConfig {
+            name: name.clone(),
+            kind: uses.1.to_owned(),
+            inputs: Inputs(read.values.into_iter().collect()),
+        });
+    }
+    notifiers
+}
+
+/// Reads `[stages]`.
+struct Stages<'a> {
+    root: &'a Table,
+    text: &'a str,
+    scope: &'a Scope,
+    options: &'a LoadOptions,
+}
+
+/// Which stage waits for which, and where the file says so.
+type Edges = HashMap<(usize, usize), Span>;
+
+impl Stages<'_> {
+    fn read(&self, found: &mut Findings) -> (Vec<StageConfig>, Option<Graph>, Option<Graph>) {
+        let kinds: Kinds<'_> = section(self.root, "stages")
+            .map(|(name, entry)| {
+                let kind = uses(entry).and_then(|(_, uses)| self.options.registry.stage(uses.1));
+                (name.clone(), kind.map(|kind| &kind.manifest))
+            })
+            .collect();
+        let site = Site { text: self.text, scope: self.scope, kinds: Some(&kinds) };
+        let count = kinds.len();
+        let (mut references, mut all) = (vec![Vec::new(); count], vec![Vec::new(); count]);
+        let mut edges = Edges::new();
+        let mut stages = Vec::with_capacity(count);
+        for (index, (name, entry)) in section(self.root, "stages").enumerate() {
+            found.upstream.clear();
+            stages.extend(self.stage(&site, name, entry, found));
+            for (upstream, span) in std::mem::take(&mut found.upstream) {
+                let Some(upstream) = kinds.get_index_of(&upstream) else { continue };
+                references[index].push(upstream);
+                edges.entry((index, upstream)).or_insert(span);
+            }
+            all[index].clone_from(&references[index]);
+            for (upstream, span) in needs(name, entry, &kinds, found) {
+                all[index].push(upstream);
+                edges.entry((index, upstream)).or_insert(span);
+            }
+        }
+        match Graph::new(all) {
+            Ok(graph) => (stages, Some(graph), Graph::new(references).ok()),
+            Err(cycles) => {
+                found.errors.extend(cycles.iter().map(|cycle| cycle_error(cycle, &kinds, &edges)));
+                (stages, None, None)
+            }
+        }
+    }
+
+    fn stage(&self, site: &Site<'_>, name: &str, entry: &Entry, found: &mut Findings) -> Option<StageConfig> {
+        let valid = StageName::new(name);
+        if let Err(error) = &valid {
+            found.errors.push(ConfigError::new(error.to_string(), entry.key.clone(), "this name"));
+        }
+        let (table, uses) = uses(entry)?;
+        let Some(kind) = self.options.registry.stage(uses.1) else {
+            let known = self.options.registry.stages().map(|kind| kind.manifest.kind.as_str());
+            found.errors.push(unknown_kind("stage", uses, known));
+            return None;
+        };
+        let header = format!("stages.{name}");
+        let schema = &kind.manifest.inputs;
+        let read = site.inputs(table, &STAGE_KEYS, schema, (&header, entry.key.clone()), found);
+        Some(StageConfig {
+            name: valid.ok()?,
+            kind: uses.1.to_owned(),
+            inputs: read.templates,
+            schema: schema.clone(),
+            outputs: kind.manifest.outputs.clone(),
+        })
+    }
+}
+
+fn needs(name: &str, entry: &Entry, kinds: &Kinds<'_>, found: &mut Findings) -> Vec<(usize, Span)> {
+    let Some(needs) = entry.node.table().and_then(|table| table.get("needs")) else { return Vec::new() };
+    let document::Content::List(items) = &needs.node.content else { return Vec::new() };
+    let mut edges = Vec::new();
+    for item in items {
+        let Some(needed) = item.text() else { continue };
+        match kinds.get_index_of(needed) {
+            Some(index) => edges.push((index, item.span.clone())),
+            None => {
+                let others = kinds.keys().map(String::as_str).filter(|other| *other != name);
+                let help = suggestion::help("stages", needed, others);
+                let message = format!("`{name}` needs `{needed}`, and there is no such stage");
+                found.errors.push(ConfigError::new(message, item.span.clone(), "this name").with_help(help));
+            }
+        }
+    }
+    edges
+}
+
+fn cycle_error(cycle: &[usize], kinds: &Kinds<'_>, edges: &Edges) -> ConfigError {
+    let name = |index: usize| kinds.get_index(index).map_or("", |(name, _)| name);
+    let steps: Vec<usize> = cycle.iter().chain(cycle.first()).copied().collect();
+    let path: Vec<&str> = steps.iter().map(|&step| name(step)).collect();
+    let mut labels = steps.windows(2).map(|step| {
+        let span = edges.get(&(step[0], step[1])).cloned().unwrap_or(0..0);
+        (span, format!("`{}` waits for `{}`", name(step[0]), name(step[1])))
+    });
+    let (span, label) = labels.next().unwrap_or((0..0, String::new()));
+    let message = format!("stages wait for each other in a cycle: {}", path.join(" → "));
+    let error = ConfigError::new(message, span, label).with_help("remove one of these references");
+    labels.fold(error, |error, (span, label)| error.with_label(span, label))
+}
+
+/// A variable that is given and never used is a slip of the pen.
+fn report_unused_vars(root: &Table, scope: &Scope, options: &LoadOptions, found: &mut Findings) {
+    let declared = environment::overlaid(root, &scope.pipeline.environment, "vars");
+    for name in
+        options.vars.keys().filter(|name| !declared.contains_key(*name) && !found.vars.contains(*name))
+    {
+        let names = declared.keys().map(String::as_str);
+        let help = suggestion::help("variables", name, names);
+        let message = format!("`--var {name}=…` is given, and the file has no such variable");
+        found.errors.push(ConfigError::without_place(message).with_help(help));
+    }
+}
+
+fn section<'a>(root: &'a Table, name: &str) -> impl Iterator<Item = (&'a String, &'a Entry)> {
+    root.get(name).and_then(|entry| entry.node.table()).into_iter().flatten()
+}
+
+/// The table of a node and its `uses`, with where that is. A wrong shape was already reported.
+fn uses(entry: &Entry) -> Option<(&Table, (Span, &str))> {
+    let table = entry.node.table()?;
+    let node = &table.get("uses")?.node;
+    Some((table, (node.span.clone(), node.text()?)))
+}
+
+fn unknown_kind<'a>(
+    what: &str,
+    (span, kind): (Span, &str),
+    known: impl Iterator<Item = &'a str>,
+) -> ConfigError {
+    let help = suggestion::help(&format!("kinds of {what}s"), kind, known);
+    ConfigError::new(format!("there is no kind of {what} called `{kind}`"), span, "this kind").with_help(help)
+}

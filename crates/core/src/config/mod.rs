@@ -1,0 +1,150 @@
+//! Reading `pipeline.toml`: all of it is checked before anything runs, and every error has a place.
+
+mod document;
+mod environment;
+mod error;
+mod load;
+mod nodes;
+mod outline;
+mod schema;
+mod suggestion;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use pipeline_sdk::{Inputs, PipelineId, Redactor, Registry, StageName, Value};
+
+pub use error::{ConfigError, ConfigErrors};
+pub(crate) use schema::{check, property};
+
+use crate::expression::{Scope, Template};
+use crate::graph::Graph;
+
+/// What a run does with a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Undo what the run did.
+    #[default]
+    Rollback,
+    /// Leave everything as it is.
+    Keep,
+}
+
+/// What the caller adds to the file.
+#[derive(Clone, Default)]
+pub struct LoadOptions {
+    /// The kinds that `uses` can name; only their manifests are read here.
+    pub registry: Registry,
+    /// The JSON schema of `[cloud]`, which belongs to the caller.
+    pub cloud_schema: Value,
+    /// Takes the place of `[pipeline] environment`.
+    pub environment: Option<String>,
+    /// Take the place of `[vars]`, by name. Texts are read as the type the variable has in the file.
+    pub vars: BTreeMap<String, String>,
+    /// What `${{ env.NAME }}` sees.
+    pub env: BTreeMap<String, String>,
+    /// Takes the place of `[pipeline] parallelism`.
+    pub parallelism: Option<usize>,
+}
+
+/// A pipeline that was read and checked, for one environment.
+#[derive(Clone)]
+pub struct Pipeline {
+    pub(crate) inner: Arc<Definition>,
+}
+
+/// What a [`Pipeline`] holds.
+pub(crate) struct Definition {
+    pub(crate) id: PipelineId,
+    pub(crate) directory: PathBuf,
+    pub(crate) on_failure: OnFailure,
+    pub(crate) parallelism: usize,
+    pub(crate) cloud: Value,
+    pub(crate) scope: Scope,
+    /// In the order of the file; the numbers of `graph` and `references` are places in it.
+    pub(crate) stages: Vec<StageConfig>,
+    pub(crate) by_name: HashMap<StageName, usize>,
+    /// References and `needs`.
+    pub(crate) graph: Graph,
+    /// References alone: whose outputs a stage reads.
+    pub(crate) references: Graph,
+    pub(crate) notifiers: Vec<NotifierConfig>,
+}
+
+/// One `[stages.NAME]`.
+pub(crate) struct StageConfig {
+    pub(crate) name: StageName,
+    pub(crate) kind: String,
+    pub(crate) inputs: IndexMap<String, Template>,
+    /// The schema of the kind's inputs.
+    pub(crate) schema: Value,
+    /// The schema of the kind's outputs.
+    pub(crate) outputs: Value,
+}
+
+/// One `[notify.NAME]`, evaluated.
+pub(crate) struct NotifierConfig {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) inputs: Inputs,
+}
+
+impl Pipeline {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// Everything that is wrong in the file, each with its place.
+    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, ConfigErrors> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigErrors::unreadable(path, &error))?;
+        Self::parse(&text, path, options)
+    }
+
+    /// Checks the text of a file that is, or would be, at `path`.
+    ///
+    /// # Errors
+    /// Everything that is wrong in the text, each with its place.
+    pub fn parse(text: &str, path: &Path, options: &LoadOptions) -> Result<Self, ConfigErrors> {
+        load::load(text, path, options)
+            .map(|definition| Self { inner: Arc::new(definition) })
+            .map_err(|errors| ConfigErrors::new(path, text, errors))
+    }
+
+    /// Which app and environment.
+    pub fn id(&self) -> &PipelineId {
+        &self.inner.id
+    }
+
+    /// The `[cloud]` table for this environment, evaluated and valid by the caller's schema.
+    pub fn cloud(&self) -> &Value {
+        &self.inner.cloud
+    }
+
+    /// The folder of the file: relative paths in inputs start here.
+    pub fn directory(&self) -> &Path {
+        &self.inner.directory
+    }
+
+    /// What a run does with a failure.
+    pub fn on_failure(&self) -> OnFailure {
+        self.inner.on_failure
+    }
+
+    /// The names and kinds of the stages, in an order in which each comes after all it waits for.
+    pub fn stages(&self) -> impl Iterator<Item = (&StageName, &str)> {
+        let stages = &self.inner.stages;
+        self.inner.graph.order().iter().map(|&i| (&stages[i].name, stages[i].kind.as_str()))
+    }
+
+    /// The stages that `name` waits for, by reference or `needs`.
+    pub fn needs(&self, name: &StageName) -> Vec<&StageName> {
+        let Some(&index) = self.inner.by_name.get(name) else { return Vec::new() };
+        self.inner.graph.before(index).iter().map(|&i| &self.inner.stages[i].name).collect()
+    }
+
+    /// Knows the secrets of this pipeline. Whoever writes anything about it asks it first.
+    pub fn redactor(&self) -> &Redactor {
+        &self.inner.scope.redactor
+    }
+}

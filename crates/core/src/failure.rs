@@ -1,0 +1,44 @@
+//! What went wrong in a stage, as text for people.
+
+use pipeline_sdk::{StageError, StageName};
+
+/// A stage that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stage `{stage}`: {message}")]
+pub struct StageFailure {
+    /// The stage.
+    pub stage: StageName,
+    /// What happened, with its causes.
+    pub message: String,
+    /// What to do about it, if that is known.
+    pub help: Option<String>,
+}
+
+impl StageFailure {
+    pub(crate) fn of(stage: &StageName, error: &StageError) -> Self {
+        Self { stage: stage.clone(), message: with_causes(error), help: error.help().map(str::to_owned) }
+    }
+}
+
+/// The message of `error` and of everything below it that says something new.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(below) = cause {
+        let said = below.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = below.source();
+    }
+    text
+}
+
+/// What a panic said.
+pub(crate) fn panic_error(panic: &(dyn std::any::Any + Send)) -> StageError {
+    let said =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    StageError::failed(format!("the stage panicked: {}", said.unwrap_or("without a message")))
+        .with_help("this is a defect of the stage's kind")
+}

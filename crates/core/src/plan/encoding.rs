@@ -1,0 +1,119 @@
+//! How a plan is written: JSON with a version.
+
+use pipeline_sdk::{Mode, PipelineId, Redactor, RunId};
+use serde::{Deserialize, Serialize};
+
+use super::{Plan, PlannedStage};
+
+/// The version this program writes and reads.
+const VERSION: u32 = 1;
+
+/// Why a plan cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// It is not what this program writes.
+    #[error("this is not a plan ({0}); make a new one")]
+    Damaged(#[from] serde_json::Error),
+    /// It was written by another version of the program.
+    #[error("the plan has version {found}, and this program reads version {VERSION}; make a new one")]
+    OtherVersion {
+        /// The version in the file.
+        found: u32,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PlanV1 {
+    version: u32,
+    run: RunId,
+    mode: Mode,
+    pipeline: PipelineId,
+    serial: u64,
+    stages: Vec<PlannedStage>,
+}
+
+impl Plan {
+    /// The plan as it is stored: what `redactor` knows is left out.
+    ///
+    /// # Errors
+    /// It cannot be represented as JSON.
+    pub fn encode(&self, redactor: &Redactor) -> Result<Vec<u8>, PlanError> {
+        let Plan { run, mode, pipeline, serial, stages } = self.clone();
+        let file = PlanV1 { version: VERSION, run, mode, pipeline, serial, stages };
+        let mut bytes = serde_json::to_vec_pretty(&redactor.value(serde_json::to_value(&file)?))?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads what [`Plan::encode`] wrote.
+    ///
+    /// # Errors
+    /// It is no plan, or one of another version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, PlanError> {
+        let Header { version } = serde_json::from_slice(bytes)?;
+        if version != VERSION {
+            return Err(PlanError::OtherVersion { found: version });
+        }
+        let PlanV1 { run, mode, pipeline, serial, stages, .. } = serde_json::from_slice(bytes)?;
+        Ok(Self { run, mode, pipeline, serial, stages })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline_sdk::{
+        Action, AttributeChange, Change, Inputs, Outputs, ResourceId, StageName, StagePlan, Unknown, json,
+    };
+
+    use super::*;
+
+    const GOLDEN: &str = include_str!("../../tests/golden/plan-v1.json");
+
+    fn example() -> Plan {
+        let unknown = Unknown::new("stages.registry.repository_url").to_value();
+        let change = Change {
+            resource: ResourceId::new("ecr:image", "hello-local:1"),
+            action: Action::Create,
+            attributes: vec![AttributeChange {
+                path: "repository".to_owned(),
+                before: json!(null),
+                after: unknown.clone(),
+            }],
+            reason: Some("the image does not exist".to_owned()),
+            irreversible: Some("pushed images are kept".to_owned()),
+        };
+        Plan {
+            run: RunId::parse("01932d07-4a00-7000-8000-000000000001").expect("run"),
+            mode: Mode::Converge,
+            pipeline: PipelineId { name: "hello".to_owned(), environment: "local".to_owned() },
+            serial: 7,
+            stages: vec![PlannedStage {
+                name: StageName::new("image").expect("name"),
+                kind: "image".to_owned(),
+                mode: Mode::Converge,
+                inputs: Inputs([("repository_url".to_owned(), unknown)].into_iter().collect()),
+                needs: vec![StageName::new("registry").expect("name")],
+                plan: StagePlan { changes: vec![change], outputs: Outputs::default(), detail: json!(null) },
+            }],
+        }
+    }
+
+    #[test]
+    fn the_golden_file_is_what_is_written_and_reads_as_what_was_meant() {
+        let written = example().encode(&Redactor::default()).expect("encodes");
+        assert_eq!(String::from_utf8_lossy(&written), GOLDEN);
+        assert_eq!(Plan::decode(GOLDEN.as_bytes()).expect("decodes"), example());
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let newer = GOLDEN.replace("\"version\": 1", "\"version\": 2");
+        let error = Plan::decode(newer.as_bytes()).expect_err("newer").to_string();
+        assert_eq!(error, "the plan has version 2, and this program reads version 1; make a new one");
+    }
+}

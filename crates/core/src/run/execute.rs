@@ -1,0 +1,369 @@
+//! Applying a plan: every stage that is ready at once, each checked again just before.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use pipeline_sdk::{
+    ApplyError, CancellationToken, Context, Event, Mode, Outputs, RunOutcome, Stage, StageError, StagePlan,
+    Value, contains_unknown,
+};
+use tokio::task::JoinSet;
+
+use super::execution::{Execution, outputs_of};
+use super::rollback::{kept_lines, roll_back};
+use super::save::Saver;
+use super::{EngineError, Run, RunReport};
+use crate::config::OnFailure;
+use crate::failure::{StageFailure, panic_error};
+use crate::lifecycle::{RunEvent, RunState, StageEvent, StageState};
+use crate::node::{Nodes, ResolvedInputs, planned_output};
+use crate::plan::{Plan, check_approved};
+use crate::state::StageRecord;
+
+impl Run {
+    /// Applies `plan` to `nodes`, and undoes it if that fails.
+    pub(super) async fn execute(&mut self, plan: Plan, nodes: &Nodes) -> RunReport {
+        let redactor = self.session.definition.scope.redactor.clone();
+        let saver = Saver::new(self.lock.clone(), redactor);
+        let execution = Execution::new(&self.session, nodes, self.life, &self.state, plan.stages);
+        let mut executor = Executor::new(execution, saver, self.cancel.token().clone());
+        executor.apply_all(&self.cancel).await;
+        let left_over = executor.settle().await;
+        executor.report(left_over)
+    }
+}
+
+/// How a call of a stage ended.
+enum Ended {
+    Applied { outputs: Outputs, sealed: ResolvedInputs, changes: usize },
+    Unchanged { outputs: Outputs, sealed: ResolvedInputs },
+    Failed(ApplyError),
+}
+
+struct Executor<'a> {
+    run: Execution<'a>,
+    saver: Saver,
+    token: CancellationToken,
+    ready: VecDeque<usize>,
+    waiting: Vec<usize>,
+    calls: JoinSet<(usize, Ended)>,
+    changes: usize,
+}
+
+impl<'a> Executor<'a> {
+    fn new(run: Execution<'a>, saver: Saver, token: CancellationToken) -> Self {
+        let graph = &run.nodes.order;
+        let waiting: Vec<usize> = (0..graph.len()).map(|node| graph.before(node).len()).collect();
+        let ready = graph.order().iter().copied().filter(|&node| waiting[node] == 0).collect();
+        Self { run, saver, token, ready, waiting, calls: JoinSet::new(), changes: 0 }
+    }
+
+    /// Works until nothing runs and nothing can be started.
+    async fn apply_all(&mut self, cancel: &crate::cancel::Cancellation) {
+        let mut cancelled = false;
+        loop {
+            if cancel.is_requested() && !cancelled {
+                cancelled = true;
+                self.run.session.emitter.emit(Event::CancelRequested { cause: cancel.cause() });
+                self.run.happen(RunEvent::CancelRequested);
+            }
+            self.start_ready();
+            if let Err(error) = self.saver.start(&mut self.run.state) {
+                self.save_failed(error);
+            }
+            if self.calls.is_empty() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = cancel.requested(), if !cancelled => {}
+                Some(joined) = self.calls.join_next() => {
+                    // Panics are caught inside; nothing aborts these calls.
+                    if let Ok((node, ended)) = joined {
+                        self.ended(node, ended);
+                    }
+                }
+                result = self.saver.ended() => {
+                    if let Err(error) = result {
+                        self.save_failed(error);
+                    }
+                }
+            }
+        }
+    }
+
+    fn save_failed(&mut self, error: EngineError) {
+        self.run.error = Some(error);
+        if matches!(self.run.life, RunState::Applying | RunState::Stopping(_)) {
+            self.run.happen(RunEvent::StageFailed);
+        }
+    }
+
+    fn start_ready(&mut self) {
+        let limit = self.run.session.definition.parallelism;
+        while self.run.life == RunState::Applying && self.calls.len() < limit && self.run.error.is_none() {
+            let Some(node) = self.ready.pop_front() else { return };
+            match self.what_to_do(node) {
+                Ok(Some(inputs)) => self.start(node, inputs),
+                Ok(None) => {
+                    let outputs = self.run.stages[node].outputs.clone();
+                    let sealed = self.run.stages[node].planned.inputs.clone();
+                    self.remember(node, sealed, outputs);
+                    self.run.advance(node, StageEvent::NothingToDo);
+                    self.release(node);
+                }
+                Err(error) => {
+                    self.run.advance(node, StageEvent::Start);
+                    self.fail(node, error.into());
+                }
+            }
+        }
+    }
+
+    /// The inputs to apply the node with; `None` if there is nothing to do.
+    fn what_to_do(&self, index: usize) -> Result<Option<ResolvedInputs>, StageError> {
+        let progress = &self.run.stages[index];
+        let planned = &progress.planned;
+        let graph = &self.run.nodes.order;
+        let upstream_changed =
+            || graph.before(index).iter().any(|&other| self.run.stages[other].state == StageState::Applied);
+        let was_known = !planned.inputs.0.values().any(contains_unknown);
+        if planned.plan.is_empty() && was_known && !upstream_changed() {
+            return Ok(None);
+        }
+        let node = self.run.node(index);
+        if node.optional && planned.plan.is_empty() {
+            return Ok(None);
+        }
+        let inputs =
+            node.resolve(&self.run.session.definition, &|stage, name| self.output(index, stage, name))?;
+        let same = planned.plan.is_empty() && inputs.sealed == planned.inputs;
+        Ok((!same).then_some(inputs))
+    }
+
+    fn output(&self, index: usize, stage: &str, name: &str) -> Option<Value> {
+        let upstream = self.run.nodes.order.before(index).iter();
+        let mut upstream = upstream.filter(|&&other| self.run.node(other).name.as_str() == stage);
+        if let Some(&other) = upstream.next() {
+            return Some(planned_output(stage, name, &self.run.stages[other].outputs, true));
+        }
+        let name_of_stage = pipeline_sdk::StageName::new(stage).ok()?;
+        let record = self.run.before.stages.get(&name_of_stage)?;
+        Some(planned_output(stage, name, &record.outputs, true))
+    }
+
+    fn start(&mut self, index: usize, inputs: ResolvedInputs) {
+        let node = self.run.node(index);
+        let prior = self.run.before.stages.get(&node.name);
+        let context = self.run.session.context(node, prior, &self.token);
+        let approved = self.run.stages[index].planned.plan.clone();
+        let stage = node.stage.clone();
+        self.run.advance(index, StageEvent::Start);
+        self.calls.spawn(async move {
+            let call = AssertUnwindSafe(apply_stage(stage, context, approved, inputs)).catch_unwind();
+            let ended = match call.await {
+                Ok(Ok(ended)) => ended,
+                Ok(Err(error)) => Ended::Failed(error),
+                Err(panic) => Ended::Failed(panic_error(panic.as_ref()).into()),
+            };
+            (index, ended)
+        });
+    }
+
+    fn ended(&mut self, index: usize, ended: Ended) {
+        let (outputs, sealed, changes) = match ended {
+            Ended::Failed(error) => return self.fail(index, error),
+            Ended::Applied { outputs, sealed, changes } => (outputs, sealed, changes),
+            Ended::Unchanged { outputs, sealed } => (outputs, sealed, 0),
+        };
+        let node = self.run.node(index);
+        let converges = node.mode == Mode::Converge;
+        if let (true, Err(error)) = (converges, node.check_outputs(&self.run.session.definition, &outputs)) {
+            return self.fail(index, ApplyError { error, so_far: outputs });
+        }
+        self.changes += changes;
+        self.run.stages[index].outputs = outputs.clone();
+        self.remember(index, sealed.sealed, outputs);
+        self.run.advance(index, if changes > 0 { StageEvent::Done } else { StageEvent::NothingToDo });
+        self.release(index);
+    }
+
+    /// Puts what the node has become into the state.
+    fn remember(&mut self, index: usize, sealed: pipeline_sdk::Inputs, outputs: Outputs) {
+        let node = self.run.node(index);
+        let state = &mut self.run.state;
+        if node.mode == Mode::Destroy {
+            if state.stages.remove(&node.name).is_some() {
+                self.saver.mark();
+            }
+            return;
+        }
+        let record =
+            StageRecord { kind: node.kind.clone(), inputs: sealed, needs: node.needs.clone(), outputs };
+        if state.stages.get(&node.name) != Some(&record) {
+            state.stages.insert(node.name.clone(), record);
+            state.run = Some(self.run.session.run);
+            self.saver.mark();
+        }
+    }
+
+    fn release(&mut self, index: usize) {
+        for &next in self.run.nodes.order.after(index) {
+            self.waiting[next] -= 1;
+            if self.waiting[next] == 0 {
+                self.ready.push_back(next);
+            }
+        }
+    }
+
+    fn fail(&mut self, index: usize, ApplyError { error, so_far }: ApplyError) {
+        let node = self.run.node(index);
+        let failure = StageFailure::of(&node.name, &error);
+        self.run.undone_by_cloud |= matches!(error, StageError::RolledBack { .. });
+        self.run.stages[index].failure = Some(failure.clone());
+        self.run.stages[index].outputs = so_far.clone();
+        self.run.cause.get_or_insert(failure);
+        self.remember_partly(index, so_far);
+        self.run.advance(index, StageEvent::Fail);
+        self.run.happen(RunEvent::StageFailed);
+    }
+
+    /// What a failed stage has made so far, beside what it had: nothing may be forgotten.
+    fn remember_partly(&mut self, index: usize, so_far: Outputs) {
+        if so_far == Outputs::default() {
+            return;
+        }
+        let node = self.run.node(index);
+        let inputs = self.run.stages[index].planned.inputs.clone();
+        let record = self.run.state.stages.entry(node.name.clone()).or_insert_with(|| StageRecord {
+            kind: node.kind.clone(),
+            inputs,
+            needs: node.needs.clone(),
+            outputs: Outputs::default(),
+        });
+        record.outputs.values.extend(so_far.values.into_iter().filter(|(_, value)| !contains_unknown(value)));
+        for resource in so_far.resources {
+            record.outputs.resources.retain(|known| known.id != resource.id);
+            record.outputs.resources.push(resource);
+        }
+        self.saver.mark();
+    }
+
+    /// Undoes the run if it failed, and saves. Returns what is left over.
+    async fn settle(&mut self) -> Vec<String> {
+        self.skip_the_rest();
+        let stopping = matches!(self.run.life, RunState::Stopping(_));
+        let skipped =
+            self.run.stages.iter().any(|s| matches!(s.state, StageState::Skipped | StageState::Failed));
+        let mut left_over = Vec::new();
+        if !stopping || (!skipped && self.run.error.is_none()) {
+            self.run.happen(RunEvent::AllDone { changed: self.changes > 0 });
+        } else {
+            left_over = self.undo().await;
+        }
+        if let Err(error) = self.saver.flush(&mut self.run.state).await {
+            self.run.error = Some(error);
+        }
+        left_over
+    }
+
+    async fn undo(&mut self) -> Vec<String> {
+        let recorder = &self.run.session.recorder;
+        let did = |index: usize| !recorder.done_by(&self.run.node(index).name).is_empty();
+        let touched: Vec<usize> = (0..self.run.stages.len())
+            .filter(|&index| match self.run.stages[index].state {
+                StageState::Applied => true,
+                StageState::Failed => did(index),
+                _ => false,
+            })
+            .collect();
+        let keep = self.run.session.definition.on_failure == OnFailure::Keep;
+        if touched.is_empty() || keep {
+            if !keep {
+                self.restore();
+            }
+            self.run.happen(RunEvent::Settle { undone: self.run.undone_by_cloud });
+            return if keep { kept_lines(&self.run, &touched) } else { Vec::new() };
+        }
+        let cause = self.run.cause.as_ref().map(ToString::to_string);
+        let cause = cause.or_else(|| self.run.error.as_ref().map(ToString::to_string));
+        let cause = cause.unwrap_or_else(|| "the run was cancelled".to_owned());
+        self.run.happen(RunEvent::Undo);
+        self.run.session.emitter.emit(Event::RollbackStarted { cause });
+        let left_over = roll_back(&mut self.run, &touched, &mut self.saver).await;
+        self.restore();
+        let clean = !self.run.stages.iter().any(|stage| stage.state == StageState::Stuck);
+        self.run.happen(RunEvent::Undone { clean });
+        left_over
+    }
+
+    /// Puts the state back to what it was, apart from the stages that could not be undone.
+    fn restore(&mut self) {
+        let mut stages = self.run.before.stages.clone();
+        for index in 0..self.run.stages.len() {
+            let name = &self.run.node(index).name;
+            if self.run.stages[index].state == StageState::Stuck {
+                match self.run.state.stages.remove(name) {
+                    Some(record) => stages.insert(name.clone(), record),
+                    None => stages.remove(name),
+                };
+            }
+        }
+        self.run.state.stages = stages;
+        self.run.state.run = self.run.before.run;
+        // Whether it differs from what is on disk is not known here: a save may have gone through.
+        if self.run.state.serial != self.run.before.serial {
+            self.saver.mark();
+        }
+    }
+
+    fn skip_the_rest(&mut self) {
+        for &index in self.run.nodes.order.order() {
+            if self.run.stages[index].state == StageState::Waiting {
+                self.run.advance(index, StageEvent::Skip);
+            }
+        }
+    }
+
+    fn report(self, left_over: Vec<String>) -> RunReport {
+        let mut outcome = match self.run.life {
+            RunState::Ended(outcome) => outcome,
+            _ => RunOutcome::Stuck,
+        };
+        if self.run.error.is_some() && matches!(outcome, RunOutcome::Succeeded | RunOutcome::Unchanged) {
+            // The world is as planned, and the state does not know.
+            outcome = RunOutcome::Stuck;
+        }
+        let cause = self.run.cause.as_ref();
+        let error =
+            cause.map(ToString::to_string).or_else(|| self.run.error.as_ref().map(ToString::to_string));
+        RunReport {
+            run: self.run.session.run,
+            outcome,
+            stages: self.run.reports(),
+            outputs: outputs_of(&self.run.state),
+            changes: self.changes,
+            error,
+            help: cause.and_then(|cause| cause.help.clone()),
+            left_over,
+        }
+    }
+}
+
+/// Plans the stage once more with inputs that are all known, and does what was approved.
+async fn apply_stage(
+    stage: Arc<dyn Stage>,
+    context: Context,
+    approved: StagePlan,
+    inputs: ResolvedInputs,
+) -> Result<Ended, ApplyError> {
+    let plan = stage.plan(&context, &inputs.values).await?;
+    check_approved(&approved, &plan)?;
+    if plan.is_empty() {
+        return Ok(Ended::Unchanged { outputs: plan.outputs, sealed: inputs });
+    }
+    let outputs = stage.apply(&context, &plan).await?;
+    Ok(Ended::Applied { outputs, sealed: inputs, changes: plan.changes.len() })
+}

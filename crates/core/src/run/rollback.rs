@@ -1,0 +1,134 @@
+//! Undoing what a run did: in reverse order, as far as it can be undone.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+use pipeline_sdk::{Action, CancellationToken, Done, StageError};
+use tokio::task::JoinSet;
+
+use super::execution::Execution;
+use super::save::Saver;
+use crate::failure::{StageFailure, panic_error};
+use crate::lifecycle::{StageEvent, StageState};
+
+/// Undoes the nodes in `touched` and puts the state back to what it was for each. One that fails
+/// does not stop those that do not depend on it. Returns what is left over.
+pub(super) async fn roll_back(run: &mut Execution<'_>, touched: &[usize], saver: &mut Saver) -> Vec<String> {
+    let graph = run.nodes.order.reversed();
+    let mut waiting: Vec<usize> = (0..graph.len()).map(|node| graph.before(node).len()).collect();
+    let mut is_touched = vec![false; graph.len()];
+    touched.iter().for_each(|&node| is_touched[node] = true);
+    // A stage that is still there keeps everything it was built on.
+    let mut in_use_by: Vec<Option<usize>> = vec![None; graph.len()];
+    let mut ready: VecDeque<usize> = graph.order().iter().copied().filter(|&n| waiting[n] == 0).collect();
+    let mut calls: JoinSet<(usize, Result<(), StageError>)> = JoinSet::new();
+    let mut left_over = Vec::new();
+    let limit = run.session.definition.parallelism;
+    loop {
+        let mut ended = Vec::new();
+        while calls.len() < limit {
+            let Some(node) = ready.pop_front() else { break };
+            match (is_touched[node], in_use_by[node]) {
+                (false, _) => ended.push(node),
+                (true, None) => start(run, node, &mut calls),
+                (true, Some(user)) => {
+                    let user = &run.node(user).name;
+                    let error = StageError::failed(format!("`{user}` could not be undone and may use it"));
+                    give_up(run, node, &error, &mut left_over);
+                    ended.push(node);
+                }
+            }
+        }
+        if ended.is_empty() {
+            let Some(joined) = calls.join_next().await else { break };
+            let Ok((node, result)) = joined else { continue };
+            match result {
+                Ok(()) => undone(run, node, saver),
+                Err(error) => give_up(run, node, &error, &mut left_over),
+            }
+            ended.push(node);
+        }
+        for node in ended {
+            let stuck = run.stages[node].state == StageState::Stuck;
+            let user = if stuck { Some(node) } else { in_use_by[node] };
+            for &next in graph.after(node) {
+                in_use_by[next] = in_use_by[next].or(user);
+                waiting[next] -= 1;
+                if waiting[next] == 0 {
+                    ready.push_back(next);
+                }
+            }
+        }
+        if let Err(error) = saver.start(&mut run.state) {
+            run.error.get_or_insert(error);
+        }
+    }
+    left_over
+}
+
+fn start(run: &mut Execution<'_>, index: usize, calls: &mut JoinSet<(usize, Result<(), StageError>)>) {
+    run.advance(index, StageEvent::Undo);
+    let node = run.node(index);
+    let done = run.session.recorder.done_by(&node.name);
+    // The run's own token may be cancelled; that must not stop the undoing.
+    let context = run.session.context(node, run.before.stages.get(&node.name), &CancellationToken::new());
+    let stage = node.stage.clone();
+    calls.spawn(async move {
+        let call = AssertUnwindSafe(stage.rollback(&context, &done)).catch_unwind();
+        (index, call.await.unwrap_or_else(|panic| Err(panic_error(panic.as_ref()))))
+    });
+}
+
+fn undone(run: &mut Execution<'_>, index: usize, saver: &mut Saver) {
+    let name = &run.node(index).name;
+    match run.before.stages.get(name) {
+        Some(record) => run.state.stages.insert(name.clone(), record.clone()),
+        None => run.state.stages.remove(name),
+    };
+    saver.mark();
+    run.advance(index, StageEvent::Undone);
+}
+
+fn give_up(run: &mut Execution<'_>, index: usize, error: &StageError, left_over: &mut Vec<String>) {
+    let node = run.node(index);
+    let failure = StageFailure::of(&node.name, error);
+    let help = failure.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+    let why = format!("{}{help}", failure.message);
+    let done = run.session.recorder.done_by(&node.name);
+    if done.is_empty() {
+        left_over.push(format!("stage `{}`: {why}", node.name));
+    }
+    left_over.extend(done.iter().rev().map(|done| {
+        let (remains, what_to_do) = remains(done);
+        format!("stage `{}`: {remains} and is not undone: {why}; {what_to_do}", node.name)
+    }));
+    run.stages[index].failure.get_or_insert(failure);
+    run.advance(index, StageEvent::UndoFailed);
+}
+
+/// What a run leaves on purpose, one line for each side effect.
+pub(super) fn kept_lines(run: &Execution<'_>, touched: &[usize]) -> Vec<String> {
+    let lines = |&index: &usize| {
+        let name = &run.node(index).name;
+        let done = run.session.recorder.done_by(name);
+        done.iter().map(|done| format!("stage `{name}`: {} and is kept", remains(done).0)).collect::<Vec<_>>()
+    };
+    touched.iter().flat_map(lines).collect()
+}
+
+/// What a side effect has left, and what to do about it.
+fn remains(done: &Done) -> (String, String) {
+    let Done { resource, action, after, .. } = done;
+    let (was, what_to_do) = match action {
+        Action::Create => ("was created", "delete it by hand if it is not wanted"),
+        Action::Update => ("was changed", "the next run puts it right"),
+        Action::Replace => ("was replaced", "the next run puts it right"),
+        Action::Delete => ("was deleted", "the next run makes it again"),
+        Action::Run => ("was carried out", "look at what it did"),
+    };
+    match after {
+        Some(_) => (format!("{resource} {was}"), what_to_do.to_owned()),
+        None => (format!("{resource} perhaps {was}"), format!("look whether it was, and {what_to_do}")),
+    }
+}

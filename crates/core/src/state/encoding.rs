@@ -1,0 +1,153 @@
+//! How a state is written: JSON with a version.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use pipeline_sdk::{Inputs, Outputs, PipelineId, Redactor, RunId, StageName};
+use serde::{Deserialize, Serialize};
+
+use super::{StageRecord, State};
+
+/// The version this program writes. It reads this one and all before it.
+const VERSION: u32 = 1;
+
+/// Why a state cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// It is not what this program writes.
+    #[error("the state is damaged ({0}); restore it from a backup, or repair the file by hand")]
+    Damaged(#[from] serde_json::Error),
+    /// It was written by a newer program.
+    #[error("the state has version {found}, and this program reads up to {VERSION}; use a newer `pipeline`")]
+    TooNew {
+        /// The version in the file.
+        found: u32,
+    },
+}
+
+#[derive(Deserialize)]
+struct Header {
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateV1<'a> {
+    version: u32,
+    pipeline: Cow<'a, PipelineId>,
+    serial: u64,
+    run: Option<RunId>,
+    stages: BTreeMap<Cow<'a, StageName>, StageV1<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StageV1<'a> {
+    uses: Cow<'a, str>,
+    inputs: Cow<'a, Inputs>,
+    #[serde(default)]
+    needs: Cow<'a, [StageName]>,
+    outputs: Cow<'a, Outputs>,
+}
+
+/// The state as it is stored: what `redactor` knows is left out.
+pub(crate) fn encode(state: &State, redactor: &Redactor) -> Result<Vec<u8>, StateError> {
+    let stages = state.stages.iter().map(|(name, record)| {
+        let record = StageV1 {
+            uses: Cow::Borrowed(&record.kind),
+            inputs: Cow::Borrowed(&record.inputs),
+            needs: Cow::Borrowed(&record.needs),
+            outputs: Cow::Borrowed(&record.outputs),
+        };
+        (Cow::Borrowed(name), record)
+    });
+    let file = StateV1 {
+        version: VERSION,
+        pipeline: Cow::Borrowed(&state.pipeline),
+        serial: state.serial,
+        run: state.run,
+        stages: stages.collect(),
+    };
+    let mut bytes = if redactor.is_empty() {
+        serde_json::to_vec_pretty(&file)?
+    } else {
+        serde_json::to_vec_pretty(&redactor.value(serde_json::to_value(&file)?))?
+    };
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Reads what [`encode`] wrote, in this version or an older one.
+pub(crate) fn decode(bytes: &[u8]) -> Result<State, StateError> {
+    let Header { version } = serde_json::from_slice(bytes)?;
+    if version > VERSION {
+        return Err(StateError::TooNew { found: version });
+    }
+    let file: StateV1<'_> = serde_json::from_slice(bytes)?;
+    let stages = file.stages.into_iter().map(|(name, record)| {
+        let record = StageRecord {
+            kind: record.uses.into_owned(),
+            inputs: record.inputs.into_owned(),
+            needs: record.needs.into_owned(),
+            outputs: record.outputs.into_owned(),
+        };
+        (name.into_owned(), record)
+    });
+    Ok(State {
+        pipeline: file.pipeline.into_owned(),
+        serial: file.serial,
+        run: file.run,
+        stages: stages.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline_sdk::{Recorded, ResourceId, json};
+
+    use super::*;
+
+    const GOLDEN: &str = include_str!("../../tests/golden/state-v1.json");
+
+    fn example() -> State {
+        let name = |name: &str| StageName::new(name).expect("name");
+        let record = |value: pipeline_sdk::Value, needs: Vec<StageName>| StageRecord {
+            kind: "ecr".to_owned(),
+            inputs: Inputs([("scan_on_push".to_owned(), value)].into_iter().collect()),
+            needs,
+            outputs: Outputs {
+                values: [("repository_url".to_owned(), json!("example/hello"))].into_iter().collect(),
+                resources: vec![Recorded {
+                    id: ResourceId::new("ecr:repository", "hello-local"),
+                    attributes: json!({ "arn": "arn:aws:ecr:eu-central-1:123456789012:repository/hello-local" }),
+                }],
+            },
+        };
+        State {
+            pipeline: PipelineId { name: "hello".to_owned(), environment: "local".to_owned() },
+            serial: 7,
+            run: RunId::parse("01932d07-4a00-7000-8000-000000000001"),
+            stages: [
+                (name("registry"), record(json!(true), Vec::new())),
+                (name("second"), record(json!({ "$secret": "${{ env.SCAN }}" }), vec![name("registry")])),
+            ]
+            .into_iter()
+            .collect(),
+        }
+    }
+
+    #[test]
+    fn the_golden_file_is_what_is_written_and_reads_as_what_was_meant() {
+        let written = encode(&example(), &Redactor::default()).expect("encodes");
+        assert_eq!(String::from_utf8_lossy(&written), GOLDEN);
+        assert_eq!(decode(GOLDEN.as_bytes()).expect("decodes"), example());
+    }
+
+    #[test]
+    fn a_newer_version_and_garbage_are_refused_with_what_to_do() {
+        let newer = GOLDEN.replace("\"version\": 1", "\"version\": 2");
+        let error = decode(newer.as_bytes()).expect_err("newer").to_string();
+        assert_eq!(error, "the state has version 2, and this program reads up to 1; use a newer `pipeline`");
+        for garbage in ["", "{", "[]", "{\"version\":1}"] {
+            assert!(decode(garbage.as_bytes()).expect_err("garbage").to_string().contains("damaged"));
+        }
+    }
+}

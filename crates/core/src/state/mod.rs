@@ -1,0 +1,51 @@
+//! What an environment remembers between runs: each stage's inputs, outputs and resources.
+
+mod encoding;
+
+use std::collections::BTreeMap;
+
+use pipeline_sdk::{Inputs, Outputs, PipelineId, RunId, StageName};
+
+pub use encoding::StateError;
+pub(crate) use encoding::{decode, encode};
+
+/// The state of one environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Which app and environment.
+    pub pipeline: PipelineId,
+    /// Grows by one with each save.
+    pub serial: u64,
+    /// The run that last changed something.
+    pub run: Option<RunId>,
+    /// The stages that exist in the world.
+    pub stages: BTreeMap<StageName, StageRecord>,
+}
+
+/// What is remembered of one stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageRecord {
+    /// The kind that made it.
+    pub kind: String,
+    /// What it was last applied with; secrets and environment variables as references.
+    pub inputs: Inputs,
+    /// The stages it waited for.
+    pub needs: Vec<StageName>,
+    /// What it gave, and the resources it owns.
+    pub outputs: Outputs,
+}
+
+impl State {
+    /// The state of an environment in which nothing exists.
+    pub fn empty(pipeline: PipelineId) -> Self {
+        Self { pipeline, serial: 0, run: None, stages: BTreeMap::new() }
+    }
+
+    /// Reads what a store has kept.
+    ///
+    /// # Errors
+    /// The text is no state, or one of a newer version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        decode(bytes)
+    }
+}

@@ -1,0 +1,176 @@
+//! What people read when `pipeline.toml` is wrong, and what a right one becomes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use pipeline_core::{LoadOptions, Pipeline};
+use pipeline_sdk::{Manifest, NotifierKind, Registry, StageError, StageKind, json};
+
+use crate::world::Lab;
+
+fn options() -> LoadOptions {
+    let stage = Lab::default().registry().stage("thing").unwrap().stage.clone();
+    let mut registry = Registry::default();
+    for (kind, inputs, outputs) in [
+        (
+            "ecr",
+            json!({ "type": "object", "properties": {
+                "scan_on_push": { "type": "boolean" },
+                "mutability": { "oneOf": [{ "const": "immutable" }, { "const": "mutable" }] },
+            }}),
+            json!({ "type": "object", "properties": { "repository_url": { "type": "string" } } }),
+        ),
+        (
+            "image",
+            json!({ "type": "object", "required": ["repository_url"], "properties": {
+                "repository_url": { "type": "string", "description": "Where the image is pushed." },
+                "port": { "type": "integer", "minimum": 1, "maximum": 65535 },
+                "labels": { "type": "object", "additionalProperties": { "type": "string" } },
+                "tag": { "type": ["string", "null"] },
+            }}),
+            json!({ "type": "object", "properties": { "uri": { "type": "string" } } }),
+        ),
+    ] {
+        let manifest = Manifest { kind: kind.to_owned(), summary: String::new(), inputs, outputs };
+        registry.add_stage(StageKind { manifest, stage: stage.clone() });
+    }
+    registry.add_notifier(NotifierKind {
+        manifest: Manifest {
+            kind: "slack".to_owned(),
+            summary: String::new(),
+            inputs: json!({ "type": "object", "properties": { "webhook": { "type": "string", "x-secret": true } },
+                            "required": ["webhook"] }),
+            outputs: json!({}),
+        },
+        create: Arc::new(|_| Err(StageError::failed("not used"))),
+    });
+    let cloud_schema = json!({ "type": "object", "properties": {
+        "target": { "type": "string", "enum": ["local", "aws"] }, "region": { "type": "string" },
+    }});
+    LoadOptions { registry, cloud_schema, ..LoadOptions::default() }
+}
+
+fn rendered(text: &str, options: &LoadOptions) -> String {
+    let errors = Pipeline::parse(text, Path::new("pipeline.toml"), options).map(|_| ()).expect_err("wrong");
+    let mut shown = String::new();
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(100);
+    handler.render_report(&mut shown, &errors).unwrap();
+    shown
+}
+
+/// Checks what is said about `text`, which stands below a right `[pipeline]`.
+macro_rules! says {
+    ($($name:ident: $text:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            let text = format!("[pipeline]\nname = \"hello\"\n\n{}", $text);
+            insta::assert_snapshot!(rendered(&text, &options()));
+        }
+    )*};
+}
+
+says! {
+    syntax: "[stages.image\nuses = \"image\"\n";
+    duplicate: "[stages.a]\nuses = \"ecr\"\nuses = \"ecr\"\n";
+    wrong_type: "[stages.a]\nuses = \"image\"\nrepository_url = 5\nport = \"80\"\nlabels = { a = 1 }\n";
+    unknown_key: "[stage.a]\nuses = \"ecr\"\n[stages.b]\nuses = \"ecr\"\nscan_on_psuh = true\n";
+    missing_input: "[stages.image]\nuses = \"image\"\n\n[stages.other]\nneeds = []\n";
+    unknown_kinds: "[stages.a]\nuses = \"ecs\"\n[notify.b]\nuses = \"slak\"\n";
+    unknown_needs: "[stages.registry]\nuses = \"ecr\"\n[stages.b]\nuses = \"ecr\"\nneeds = [\"registri\"]\n";
+    cycle: "[stages.a]\nuses = \"image\"\nrepository_url = \"${{ stages.b.uri }}\"\n\
+            [stages.b]\nuses = \"image\"\nrepository_url = \"x\"\nneeds = [\"c\"]\n\
+            [stages.c]\nuses = \"image\"\nrepository_url = \"${{ stages.a.uri }}\"\n";
+    self_cycle: "[stages.a]\nuses = \"image\"\nrepository_url = \"${{ stages.a.uri }}\"\n";
+    unknown_reference: "[stages.registry]\nuses = \"ecr\"\n[stages.image]\nuses = \"image\"\n\
+            repository_url = \"${{ stages.registry.repo_url }}\"\ntag = \"${{ stages.registri.repository_url }}\"\n";
+    undefined_var: "[vars]\nversion = \"1\"\n[stages.image]\nuses = \"image\"\n\
+            repository_url = \"x:${{ var.versoin }}\"\ntag = \"${{ var.qqq }}\"\n";
+    missing_env: "[notify.slack]\nuses = \"slack\"\nwebhook = \"${{ env.SLACK_WEBHOOK_URL }}\"\n";
+    bad_name: "[stages.\"a b\"]\nuses = \"ecr\"\n";
+    wrong_choice: "[cloud]\ntarget = \"asw\"\n[stages.a]\nuses = \"ecr\"\nmutability = \"imutable\"\n";
+    out_of_range: "[stages.a]\nuses = \"image\"\nrepository_url = \"x\"\nport = 70000\n";
+    bad_expression: "[stages.a]\nuses = \"image\"\nrepository_url = \"${{ 1 + }}\"\ntag = \"${{ unknown.name }}\"\n";
+    notifier_refers_to_a_stage: "[stages.a]\nuses = \"ecr\"\n[notify.slack]\nuses = \"slack\"\n\
+            webhook = \"${{ stages.a.repository_url }}\"\n";
+    several: "parallelism = 0\non_failure = \"undo\"\n[stages.a]\nuses = \"image\"\nport = -1\nneeds = \"b\"\n";
+}
+
+#[test]
+fn wrong_options() {
+    let given = LoadOptions {
+        environment: Some("prodution".to_owned()),
+        vars: BTreeMap::from([
+            ("verison".to_owned(), "2".to_owned()),
+            ("count".to_owned(), "many".to_owned()),
+        ]),
+        ..options()
+    };
+    let text =
+        "[pipeline]\nname = \"hello\"\n[vars]\nversion = \"1\"\ncount = 1\n[environments.production]\n";
+    insta::assert_snapshot!(rendered(text, &given));
+}
+
+#[test]
+fn no_pipeline_at_all() {
+    insta::assert_snapshot!(rendered("", &options()));
+}
+
+#[test]
+fn an_environment_changes_vars_and_cloud_and_the_caller_comes_last() {
+    let text = r#"
+[pipeline]
+name = "hello"
+[cloud]
+target = "local"
+region = "${{ var.region }}"
+[vars]
+region = "eu-central-1"
+port = 80
+[environments.production]
+vars = { region = "us-east-1" }
+cloud = { target = "aws" }
+[stages.load-balancer]
+uses = "image"
+repository_url = "${{ pipeline.name }}/${{ pipeline.environment }} }} {% {{ #}"
+port = "${{ var.port }}"
+[stages.b]
+uses = "image"
+repository_url = "${{ stages.load-balancer.uri | upper }}"
+tag = "${{ 'stages.a-b.c' }}"
+"#;
+    let given = LoadOptions {
+        environment: Some("production".to_owned()),
+        vars: BTreeMap::from([("port".to_owned(), "8080".to_owned())]),
+        ..options()
+    };
+    let pipeline = Pipeline::parse(text, Path::new("pipeline.toml"), &given)
+        .unwrap_or_else(|errors| panic!("{:?}", errors.errors()));
+    assert_eq!(pipeline.cloud(), &json!({ "target": "aws", "region": "us-east-1" }));
+    let order: Vec<_> = pipeline.stages().map(|(name, kind)| (name.as_str(), kind)).collect();
+    assert_eq!(order, [("load-balancer", "image"), ("b", "image")]);
+    assert_eq!(pipeline.id().canonical(), "hello-production");
+}
+
+#[test]
+fn git_is_only_asked_if_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipeline.toml");
+    let text = |tag: &str| {
+        format!(
+            "[pipeline]\nname = \"hello\"\n[stages.a]\nuses = \"image\"\nrepository_url = \"x\"\ntag = \"{tag}\"\n"
+        )
+    };
+    assert!(Pipeline::parse(&text("latest"), &path, &options()).is_ok());
+    let errors = Pipeline::parse(&text("${{ git.short_sha }}"), &path, &options()).map(|_| ()).unwrap_err();
+    let error = &errors.errors()[0];
+    assert!(error.to_string().contains("not a git repository"), "{error}");
+    assert_eq!(error.position(), Some((6, 12)));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said_to_be_missing() {
+    let error = Pipeline::load(Path::new("/nowhere/pipeline.toml"), &options()).map(|_| ()).unwrap_err();
+    assert!(error.errors()[0].to_string().starts_with("cannot read /nowhere/pipeline.toml"));
+}

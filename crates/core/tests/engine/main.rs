@@ -1,0 +1,10 @@
+//! The engine from outside, with stages that live in memory.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod applying;
+mod configuration;
+mod notifiers;
+mod planning;
+mod random;
+mod undoing;
+mod world;

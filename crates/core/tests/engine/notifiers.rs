@@ -1,0 +1,97 @@
+//! Notifiers hear everything in order and can harm nobody.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use pipeline_sdk::{
+    Event, EventRecord, Manifest, Notifier, NotifierKind, NotifyError, RunOutcome, async_trait, json,
+};
+
+use crate::world::Lab;
+
+const TEXT: &str = "[stages.a]\nuses = \"thing\"\n[notify.test]\nuses = \"test\"\n";
+
+#[derive(Clone, Copy, PartialEq)]
+enum Manner {
+    Flaky,
+    Dead,
+    Slow,
+    Panicking,
+}
+
+struct Test {
+    manner: Manner,
+    calls: AtomicU32,
+    heard: Arc<Mutex<Vec<u64>>>,
+}
+
+#[async_trait]
+impl Notifier for Test {
+    async fn notify(&self, event: &EventRecord) -> Result<(), NotifyError> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        match self.manner {
+            Manner::Slow => std::future::pending().await,
+            Manner::Panicking => panic!("a defect"),
+            Manner::Dead => Err(NotifyError { message: "404".to_owned(), retryable: false }),
+            Manner::Flaky if call.is_multiple_of(2) => {
+                Err(NotifyError { message: "503".to_owned(), retryable: true })
+            }
+            Manner::Flaky => {
+                self.heard.lock().unwrap().push(event.seq);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn lab(manner: Manner) -> (Lab, Arc<Mutex<Vec<u64>>>) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let for_notifier = heard.clone();
+    let empty = json!({ "type": "object" });
+    let manifest = Manifest {
+        kind: "test".to_owned(),
+        summary: "test".to_owned(),
+        inputs: empty.clone(),
+        outputs: empty,
+    };
+    let create = Arc::new(move |_: &_| {
+        let notifier = Test { manner, calls: AtomicU32::new(0), heard: for_notifier.clone() };
+        Ok(Arc::new(notifier) as Arc<dyn Notifier>)
+    });
+    (Lab { notifier: Some(NotifierKind { manifest, create }), ..Lab::default() }, heard)
+}
+
+#[tokio::test]
+async fn what_fails_is_tried_again_and_the_order_stays() {
+    let (lab, heard) = lab(Manner::Flaky);
+    assert_eq!(lab.run(TEXT).await.outcome, RunOutcome::Succeeded);
+    let events = lab.events.lock().unwrap().len() as u64;
+    assert_eq!(*heard.lock().unwrap(), (0..events).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_dead_slow_or_panicking_notifier_harms_nobody() {
+    for manner in [Manner::Dead, Manner::Slow, Manner::Panicking] {
+        let (lab, _) = lab(manner);
+        let begin = Instant::now();
+        assert_eq!(lab.run(TEXT).await.outcome, RunOutcome::Succeeded);
+        assert!(begin.elapsed() < Duration::from_secs(5), "the wait at the end is bounded");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_notifier_is_reported_once() {
+    let (lab, _) = lab(Manner::Dead);
+    lab.world.lock().unwrap().delay = Duration::from_millis(20);
+    lab.run(TEXT).await;
+    let warnings = |event: &Event| matches!(event, Event::Warning { message } if message.contains("`test`"));
+    assert_eq!(lab.take_events().iter().filter(|event| warnings(event)).count(), 1);
+}
+
+#[tokio::test]
+async fn looking_at_a_plan_tells_nobody() {
+    let (lab, heard) = lab(Manner::Flaky);
+    lab.plan(TEXT, pipeline_sdk::Mode::Converge).await.unwrap();
+    assert!(heard.lock().unwrap().is_empty());
+}

@@ -1,0 +1,182 @@
+//! What happens to what was done when a run fails or is cancelled.
+
+use std::sync::Arc;
+
+use pipeline_core::{Engine, Holder, MemoryStore, StateLock, StateStore, StoreError};
+use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, async_trait, json};
+
+use crate::world::{Fault, Lab};
+
+const CHAIN: &str = r#"
+[stages.a]
+uses = "thing"
+[stages.b]
+uses = "thing"
+needs = ["a"]
+[stages.c]
+uses = "thing"
+needs = ["b"]
+[stages.d]
+uses = "thing"
+needs = ["c"]
+"#;
+
+fn outcomes(report: &pipeline_core::RunReport) -> Vec<StageOutcome> {
+    report.stages.iter().map(|stage| stage.outcome).collect()
+}
+
+#[tokio::test]
+async fn a_failed_run_is_undone_backwards_and_leaves_no_trace() {
+    let lab = Lab::default();
+    lab.fault("c", Fault::Late);
+    let report = lab.run(CHAIN).await;
+    assert_eq!(report.outcome, RunOutcome::RolledBack);
+    assert_eq!(report.error.as_deref(), Some("stage `c`: broke halfway"));
+    use StageOutcome::{RolledBack, Skipped};
+    assert_eq!(outcomes(&report), [RolledBack, RolledBack, RolledBack, Skipped]);
+    assert_eq!(lab.take_calls("undo"), ["c", "b", "a"]);
+    assert!(lab.things().is_empty() && lab.state().await.stages.is_empty());
+    assert!(report.left_over.is_empty());
+    assert!(lab.take_events().iter().any(|event| matches!(event, Event::RollbackStarted { .. })));
+}
+
+#[tokio::test]
+async fn a_run_that_fails_before_it_changed_anything_says_so() {
+    let lab = Lab::default();
+    lab.fault("a", Fault::Early);
+    let report = lab.run(CHAIN).await;
+    assert_eq!((report.outcome, report.help.as_deref()), (RunOutcome::Failed, Some("ask again")));
+    assert!(lab.take_calls("undo").is_empty());
+}
+
+#[tokio::test]
+async fn an_update_is_undone_to_what_was_there() {
+    let lab = Lab::default();
+    lab.run(CHAIN).await;
+    let before = (lab.things(), lab.state().await.stages);
+    let changed = CHAIN.replace("uses = \"thing\"", "uses = \"thing\"\nvalue = \"new\"");
+    lab.fault("d", Fault::Panic);
+    let report = lab.run(&changed).await;
+    assert_eq!(report.outcome, RunOutcome::RolledBack);
+    assert!(report.error.unwrap().contains("the stage panicked: halfway"));
+    assert_eq!((lab.things(), lab.state().await.stages), before);
+}
+
+#[tokio::test]
+async fn a_deployment_that_the_cloud_undid_counts_as_rolled_back() {
+    let lab = Lab::default();
+    lab.fault("a", Fault::UndoneByCloud);
+    assert_eq!(lab.run(CHAIN).await.outcome, RunOutcome::RolledBack);
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_keeps_what_it_stands_on_and_nothing_else() {
+    let lab = Lab::default();
+    let text = format!(
+        "{CHAIN}[stages.other]\nuses = \"thing\"\n[stages.last]\nuses = \"thing\"\nneeds = [\"c\", \"other\"]\n"
+    );
+    let text = text.replace("[stages.d]\nuses = \"thing\"\nneeds = [\"c\"]\n", "");
+    lab.fault("b", Fault::NoUndo);
+    lab.fault("last", Fault::Early);
+    let report = lab.run(&text).await;
+    assert_eq!(report.outcome, RunOutcome::Stuck);
+    assert_eq!(lab.things().keys().collect::<Vec<_>>(), ["a", "b"], "`c` and `other` are undone");
+    let state = lab.state().await;
+    assert_eq!(state.stages.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    insta::assert_snapshot!(report.left_over.join("\n"), @r"
+    stage `b`: test:thing b was created and is not undone: cannot be undone; delete it by hand if it is not wanted
+    stage `a`: test:thing a was created and is not undone: `b` could not be undone and may use it; delete it by hand if it is not wanted
+    ");
+}
+
+#[tokio::test]
+async fn a_failed_run_keeps_everything_if_that_is_asked_for() {
+    let lab = Lab::default();
+    lab.fault("c", Fault::Late);
+    let text = format!("[pipeline]\nname = \"hello\"\non_failure = \"keep\"\n{CHAIN}");
+    let report = lab.run(&text).await;
+    assert_eq!(report.outcome, RunOutcome::Failed);
+    assert_eq!(lab.things().len(), 3);
+    assert_eq!(lab.state().await.stages.len(), 3, "also what the failed stage has made so far");
+    assert_eq!(report.left_over.len(), 3);
+    lab.fault("c", Fault::None);
+    let report = lab.run(&text).await;
+    assert_eq!((report.outcome, report.changes), (RunOutcome::Succeeded, 1));
+}
+
+#[tokio::test]
+async fn a_cancelled_run_is_undone() {
+    let lab = Lab::default();
+    lab.fault("b", Fault::UntilCancelled);
+    let canceller = async {
+        // `a`, then `b`.
+        lab.applying.notified().await;
+        lab.applying.notified().await;
+        lab.cancel.request("SIGINT");
+    };
+    let (report, ()) = tokio::join!(lab.run(CHAIN), canceller);
+    assert_eq!(report.outcome, RunOutcome::Cancelled);
+    assert!(lab.things().is_empty());
+    assert!(lab.take_events().contains(&Event::CancelRequested { cause: "SIGINT".to_owned() }));
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_before_it_applies_does_nothing() {
+    let lab = Lab::default();
+    let report = lab.run_after(CHAIN, Mode::Converge, || lab.cancel.request("SIGTERM")).await;
+    assert_eq!(report.outcome, RunOutcome::Cancelled);
+    assert!(lab.take_calls("apply").is_empty());
+    let error = lab.plan(CHAIN, Mode::Converge).await.unwrap_err();
+    assert_eq!(error.to_string(), "cancelled; nothing was changed");
+}
+
+#[tokio::test]
+async fn a_failed_destruction_is_undone_too() {
+    let lab = Lab::default();
+    lab.run(CHAIN).await;
+    let before = (lab.things(), lab.state().await.stages);
+    lab.fault("b", Fault::Late);
+    assert_eq!(lab.destroy(CHAIN).await.outcome, RunOutcome::RolledBack);
+    assert_eq!((lab.things(), lab.state().await.stages), before);
+    assert_eq!(lab.things()["a"], json!("default"));
+}
+
+/// A store on a disk that is full.
+struct FullDisk(MemoryStore);
+
+struct FullLock(Box<dyn StateLock>);
+
+#[async_trait]
+impl StateStore for FullDisk {
+    async fn lock(&self, environment: &str, holder: &Holder) -> Result<Box<dyn StateLock>, StoreError> {
+        Ok(Box::new(FullLock(self.0.lock(environment, holder).await?)))
+    }
+    async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.peek(environment).await
+    }
+}
+
+#[async_trait]
+impl StateLock for FullLock {
+    async fn load(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.load().await
+    }
+    async fn save(&self, _state: Vec<u8>) -> Result<(), StoreError> {
+        let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        Err(StoreError::Io { action: "write", place: "state.json".to_owned(), source })
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_state_cannot_be_saved_is_undone() {
+    let lab = Lab::default();
+    lab.world.lock().unwrap().delay = std::time::Duration::from_millis(20);
+    let store = Arc::new(FullDisk(lab.store.clone()));
+    let engine = Engine::new(lab.pipeline(CHAIN), lab.registry(), store, Arc::new(|_| ()));
+    let mut run = engine.begin(RunCommand::Run, "test", lab.cancel.clone()).await.unwrap();
+    let plan = run.plan(Mode::Converge).await.unwrap();
+    let report = run.apply(plan).await;
+    assert_eq!(report.outcome, RunOutcome::RolledBack);
+    assert!(report.error.unwrap().starts_with("cannot write state.json"));
+    assert!(lab.things().is_empty());
+}
