@@ -1,0 +1,45 @@
+//! Policies that AWS manages: every account has them.
+
+use serde_json::{Value, json};
+
+/// What stands before the name of a policy of AWS.
+const PREFIX: &str = "arn:aws:iam::aws:policy/";
+
+/// Whether `arn` names a policy of AWS. AWS has more than a thousand and adds to them; whoever attaches
+/// one by a well-formed name means one that exists.
+pub(super) fn exists(arn: &str) -> bool {
+    let name = arn.strip_prefix(PREFIX).and_then(|path| path.rsplit('/').next());
+    name.is_some_and(|name| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+    })
+}
+
+/// A policy of AWS as GetPolicy describes it.
+pub(super) fn described(arn: &str) -> Value {
+    let path_and_name = arn.strip_prefix(PREFIX).unwrap_or(arn);
+    let (path, name) = path_and_name.rsplit_once('/').unwrap_or(("", path_and_name));
+    json!({
+        "PolicyName": name,
+        "PolicyId": "ANPAAWSMANAGED0000000",
+        "Arn": arn,
+        "Path": if path.is_empty() { "/".to_owned() } else { format!("/{path}/") },
+        "DefaultVersionId": "v1",
+        "AttachmentCount": 0,
+        "IsAttachable": true,
+        "CreateDate": "2015-02-06T18:40:00.000Z",
+        "UpdateDate": "2015-02-06T18:40:00.000Z",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_of_aws_are_known_by_their_names() {
+        assert!(exists("arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"));
+        assert!(exists("arn:aws:iam::aws:policy/AWSCodeDeployRoleForECS"));
+        assert!(!exists("arn:aws:iam::123456789012:policy/mine"));
+        assert!(!exists("arn:aws:iam::aws:policy/"));
+    }
+}

@@ -1,0 +1,256 @@
+//! Roles.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::error::{already_exists, check_document, check_name, delete_conflict, no_role};
+use super::page::Page;
+use super::tags::Tag;
+use super::{IamState, unique_id};
+use crate::services::Call;
+use crate::wire::{ApiError, Iso8601, Output};
+
+/// The path of roles that belong to AWS services.
+const SERVICE_LINKED: &str = "/aws-service-role/";
+
+/// A role.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Role {
+    pub(super) name: String,
+    path: String,
+    id: String,
+    pub(super) arn: String,
+    created: Timestamp,
+    trust: String,
+    description: Option<String>,
+    max_session_seconds: u32,
+    permissions_boundary: Option<String>,
+    pub(super) tags: Vec<Tag>,
+    /// ARNs of managed policies, in the order in which they were attached.
+    pub(super) attached: Vec<String>,
+    /// Inline policies.
+    pub(super) policies: BTreeMap<String, String>,
+}
+
+impl Role {
+    pub(super) fn is_service_linked(&self) -> bool {
+        self.path.starts_with(SERVICE_LINKED)
+    }
+
+    /// The role as clients see it: its document is percent-encoded.
+    pub(super) fn described(&self) -> Value {
+        json!({
+            "Path": self.path,
+            "RoleName": self.name,
+            "RoleId": self.id,
+            "Arn": self.arn,
+            "CreateDate": Iso8601(self.created),
+            "AssumeRolePolicyDocument": encoded(&self.trust),
+            "Description": self.description,
+            "MaxSessionDuration": self.max_session_seconds,
+            "PermissionsBoundary": self.permissions_boundary.as_ref().map(|arn| json!({
+                "PermissionsBoundaryType": "Policy",
+                "PermissionsBoundaryArn": arn,
+            })),
+            "Tags": (!self.tags.is_empty()).then_some(&self.tags),
+            "RoleLastUsed": {},
+        })
+    }
+}
+
+/// A policy document as IAM returns it: percent-encoded by RFC 3986.
+pub(super) fn encoded(document: &str) -> String {
+    utf8_percent_encode(document, NON_ALPHANUMERIC).to_string()
+}
+
+impl IamState {
+    pub(super) fn role(&self, name: &str) -> Result<&Role, ApiError> {
+        self.roles.get(name).ok_or_else(|| no_role(name))
+    }
+
+    pub(super) fn role_mut(&mut self, name: &str) -> Result<&mut Role, ApiError> {
+        self.roles.get_mut(name).ok_or_else(|| no_role(name))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CreateInput {
+    role_name: String,
+    #[serde(default = "root")]
+    path: String,
+    assume_role_policy_document: String,
+    description: Option<String>,
+    #[serde(default = "an_hour")]
+    max_session_duration: u32,
+    permissions_boundary: Option<String>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+}
+
+fn root() -> String {
+    "/".into()
+}
+
+fn an_hour() -> u32 {
+    3600
+}
+
+pub(super) fn create(call: &mut Call<'_>, input: CreateInput) -> Result<Output, ApiError> {
+    check_name("roleName", &input.role_name, 64)?;
+    check_document(&input.assume_role_policy_document)?;
+    let role = Role {
+        arn: call.global_arn("iam", &format!("role{}{}", input.path, input.role_name)),
+        id: unique_id("AROA"),
+        created: call.now,
+        name: input.role_name,
+        path: input.path,
+        trust: input.assume_role_policy_document,
+        description: input.description,
+        max_session_seconds: input.max_session_duration,
+        permissions_boundary: input.permissions_boundary,
+        tags: input.tags,
+        attached: Vec::new(),
+        policies: BTreeMap::new(),
+    };
+    insert(&mut call.account().iam, role)
+}
+
+fn insert(iam: &mut IamState, role: Role) -> Result<Output, ApiError> {
+    if iam.roles.contains_key(&role.name) {
+        return Err(already_exists(format!("Role with name {} already exists.", role.name)));
+    }
+    let answer = Output::of(&json!({ "Role": role.described() }));
+    iam.roles.insert(role.name.clone(), role);
+    answer
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ServiceLinkedInput {
+    #[serde(rename = "AWSServiceName")]
+    service: String,
+    description: Option<String>,
+}
+
+pub(super) fn create_service_linked(
+    call: &mut Call<'_>,
+    input: &ServiceLinkedInput,
+) -> Result<Output, ApiError> {
+    let service = input.service.split('.').next().unwrap_or_default();
+    let name = format!("AWSServiceRoleFor{}", service.to_ascii_uppercase());
+    let path = format!("{SERVICE_LINKED}{}/", input.service);
+    let trust = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Service": [input.service] },
+            "Action": ["sts:AssumeRole"],
+        }],
+    });
+    if call.account().iam.roles.contains_key(&name) {
+        let message = format!(
+            "Service role name {name} has been taken in this account, please try a different suffix."
+        );
+        return Err(ApiError::sender("InvalidInput", message));
+    }
+    let role = Role {
+        arn: call.global_arn("iam", &format!("role{path}{name}")),
+        id: unique_id("AROA"),
+        created: call.now,
+        trust: trust.to_string(),
+        description: input.description.clone(),
+        max_session_seconds: an_hour(),
+        permissions_boundary: None,
+        tags: Vec::new(),
+        attached: Vec::new(),
+        policies: BTreeMap::new(),
+        name,
+        path,
+    };
+    insert(&mut call.account().iam, role)
+}
+
+/// Names one role.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RoleInput {
+    pub(super) role_name: String,
+}
+
+pub(super) fn get(call: &mut Call<'_>, input: &RoleInput) -> Result<Output, ApiError> {
+    Output::of(&json!({ "Role": call.account().iam.role(&input.role_name)?.described() }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListInput {
+    path_prefix: Option<String>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+pub(super) fn list(call: &mut Call<'_>, input: &ListInput) -> Result<Output, ApiError> {
+    let prefix = input.path_prefix.as_deref().unwrap_or("/");
+    let roles = call.account().iam.roles.values().filter(|role| role.path.starts_with(prefix));
+    input.page.answer("Roles", roles.map(Role::described).collect())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct UpdateInput {
+    role_name: String,
+    description: Option<String>,
+    max_session_duration: Option<u32>,
+}
+
+pub(super) fn update(call: &mut Call<'_>, input: &UpdateInput) -> Result<Output, ApiError> {
+    let role = call.account().iam.role_mut(&input.role_name)?;
+    if let Some(description) = &input.description {
+        role.description = Some(description.clone());
+    }
+    if let Some(seconds) = input.max_session_duration {
+        role.max_session_seconds = seconds;
+    }
+    Ok(Output::empty())
+}
+
+pub(super) fn update_description(call: &mut Call<'_>, input: &UpdateInput) -> Result<Output, ApiError> {
+    update(call, input)?;
+    Output::of(&json!({ "Role": call.account().iam.role(&input.role_name)?.described() }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct TrustInput {
+    role_name: String,
+    policy_document: String,
+}
+
+pub(super) fn update_trust(call: &mut Call<'_>, input: TrustInput) -> Result<Output, ApiError> {
+    check_document(&input.policy_document)?;
+    call.account().iam.role_mut(&input.role_name)?.trust = input.policy_document;
+    Ok(Output::empty())
+}
+
+/// A role goes only once nothing hangs on it:
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeleteRole.html>.
+pub(super) fn delete(call: &mut Call<'_>, input: &RoleInput) -> Result<Output, ApiError> {
+    let iam = &mut call.account().iam;
+    let role = iam.role(&input.role_name)?;
+    if !role.attached.is_empty() {
+        return Err(delete_conflict("Cannot delete entity, must detach all policies first."));
+    }
+    if !role.policies.is_empty() {
+        return Err(delete_conflict("Cannot delete entity, must delete policies first."));
+    }
+    if iam.profiles.values().any(|profile| profile.has_role(&input.role_name)) {
+        return Err(delete_conflict("Cannot delete entity, must remove roles from instance profile first."));
+    }
+    iam.roles.shift_remove(&input.role_name);
+    Ok(Output::empty())
+}
