@@ -1,0 +1,313 @@
+//! Plans by reading: what differs from the inputs, what to remove, what drifted.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join_all;
+use pipeline_sdk::{
+    Action, AttributeChange, Change, Context, Inputs, Mode, Outputs, Recorded, ResourceId, StageError,
+    StagePlan, Value,
+};
+
+use crate::diff::creation;
+use crate::kit::handle;
+use crate::step::{Detail, Step, write};
+use crate::tags::{Owner, forget_foreign, owner};
+use crate::{Attributes, AwsStage, Known, Ownership, Reading, Resource, diff};
+
+pub(crate) async fn plan<T: AwsStage>(
+    stage: &T,
+    cx: &Context,
+    inputs: &Inputs,
+) -> Result<StagePlan, StageError> {
+    match cx.mode() {
+        Mode::Converge => converge(stage, cx, inputs).await,
+        Mode::Destroy => destroy(stage, cx, inputs).await,
+        Mode::Refresh => refresh(stage, cx, inputs).await,
+    }
+}
+
+/// A stage's inputs, facts and resources.
+pub(crate) struct Listing<T: AwsStage> {
+    pub(crate) inputs: T::Inputs,
+    pub(crate) facts: T::Facts,
+    pub(crate) resources: Vec<Box<dyn Resource>>,
+}
+
+async fn list<T: AwsStage>(
+    stage: &T,
+    reading: &Reading<'_>,
+    inputs: &Inputs,
+) -> Result<Listing<T>, StageError> {
+    let inputs: T::Inputs = inputs.parse()?;
+    let facts = stage.look_up(reading, &inputs).await?;
+    let resources = stage.resources(reading.context(), &inputs, &facts)?;
+    Ok(Listing { inputs, facts, resources })
+}
+
+/// Resources that the state remembers and that are not among `resources`: renamed or no longer wanted.
+fn orphans<T: AwsStage>(
+    stage: &T,
+    cx: &Context,
+    resources: &[Box<dyn Resource>],
+) -> Result<Vec<Box<dyn Resource>>, StageError> {
+    let recorded = cx.prior().map(|prior| prior.outputs.resources.as_slice()).unwrap_or_default();
+    let gone = recorded.iter().filter(|one| resources.iter().all(|resource| *resource.id() != one.id));
+    gone.map(|one| stage.recorded(one)).collect()
+}
+
+/// Reads all resources, as many at a time as their needs allow.
+async fn read_all<'a>(
+    reading: &Reading<'_>,
+    resources: impl Iterator<Item = &'a dyn Resource>,
+) -> Result<Known, StageError> {
+    let mut left: Vec<&dyn Resource> = resources.collect();
+    let mut known = Known::default();
+    while !left.is_empty() {
+        let waiting: BTreeSet<ResourceId> = left.iter().map(|resource| resource.id().clone()).collect();
+        let (ready, later): (Vec<_>, Vec<_>) = left
+            .into_iter()
+            .partition(|resource| resource.read_after().iter().all(|need| !waiting.contains(need)));
+        if ready.is_empty() {
+            return Err(StageError::failed("the resources of this stage wait for each other to be read"));
+        }
+        let found = try_join_all(ready.iter().map(|resource| resource.read(reading, &known))).await?;
+        for (resource, found) in ready.iter().zip(found) {
+            if let Some(attributes) = found {
+                known.exists(resource.id().clone(), attributes);
+            }
+        }
+        left = later;
+    }
+    Ok(known)
+}
+
+async fn converge<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<StagePlan, StageError> {
+    let reading = Reading::new(cx);
+    let listing = list(stage, &reading, raw).await?;
+    let orphans = orphans(stage, cx, &listing.resources)?;
+    let all = listing.resources.iter().chain(&orphans).map(AsRef::as_ref);
+    let world = read_all(&reading, all).await?;
+
+    let adopt = stage.adopts(&listing.inputs);
+    let mut draft = Draft { cx, adopt, takeover: T::TAKEOVER_INPUT, known: world.clone(), made: vec![] };
+    for resource in &listing.resources {
+        draft.converge(resource.as_ref())?;
+    }
+    for orphan in &orphans {
+        draft.remove(orphan.as_ref(), "it is no longer part of this stage")?;
+    }
+    let outputs = outputs(stage, cx, &listing, &draft.known)?;
+    draft.finish(raw, write(&listing.facts)?, &world, outputs)
+}
+
+async fn destroy<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<StagePlan, StageError> {
+    let reading = Reading::new(cx);
+    // What the inputs refer to may be gone already: then the state says what there is to remove.
+    let resources = match list(stage, &reading, raw).await {
+        Ok(listing) => listing.resources,
+        Err(error) if cx.prior().is_none() => return Err(error),
+        Err(_) => Vec::new(),
+    };
+    let orphans = orphans(stage, cx, &resources)?;
+    let all = || resources.iter().chain(&orphans).map(AsRef::as_ref);
+    let world = read_all(&reading, all()).await?;
+    let mut draft =
+        Draft { cx, adopt: false, takeover: T::TAKEOVER_INPUT, known: world.clone(), made: vec![] };
+    for resource in all() {
+        draft.remove(resource, "")?;
+    }
+    draft.finish(raw, Value::Null, &world, Outputs::default())
+}
+
+async fn refresh<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<StagePlan, StageError> {
+    let Some(prior) = cx.prior() else { return Ok(StagePlan::default()) };
+    let reading = Reading::new(cx);
+    let resources = list(stage, &reading, raw).await.map(|listing| listing.resources).unwrap_or_default();
+    let orphans = orphans(stage, cx, &resources)?;
+    let world = read_all(&reading, resources.iter().chain(&orphans).map(AsRef::as_ref)).await?;
+    let mut changes = Vec::new();
+    for recorded in &prior.outputs.resources {
+        let resource = resources.iter().find(|resource| *resource.id() == recorded.id);
+        let desired = resource.and_then(|resource| resource.desired(&world).ok().flatten());
+        changes.extend(drift(recorded, desired, world.existing(&recorded.id)));
+    }
+    Ok(StagePlan { changes, outputs: prior.outputs.clone(), detail: Value::Null })
+}
+
+/// How the world differs from what was last made: `before` is what was made, `after` what is there.
+fn drift(recorded: &Recorded, desired: Option<Attributes>, now: Option<&Attributes>) -> Option<Change> {
+    let mut made = Attributes::of(recorded.attributes.clone());
+    let change = |action, attributes, reason: &str| Change {
+        resource: recorded.id.clone(),
+        action,
+        attributes,
+        reason: Some(reason.to_owned()),
+        irreversible: None,
+    };
+    let Some(now) = now else {
+        return Some(change(Action::Delete, vec![], "it was removed outside of the pipeline"));
+    };
+    // Only what the stage owns can drift; the rest is AWS's.
+    if let Some(desired) = desired {
+        made.retain(|key, _| desired.contains_key(key));
+    }
+    let mut now = now.clone();
+    forget_foreign(&mut now, &made, &made);
+    let attributes: Vec<_> = diff(&now, &made)
+        .into_iter()
+        .map(|c| AttributeChange { path: c.path, before: c.after, after: c.before })
+        .collect();
+    (!attributes.is_empty())
+        .then(|| change(Action::Update, attributes, "it was changed outside of the pipeline"))
+}
+
+/// A plan in the making.
+struct Draft<'a> {
+    cx: &'a Context,
+    adopt: bool,
+    takeover: &'static str,
+    known: Known,
+    made: Vec<(Step, Change)>,
+}
+
+impl Draft<'_> {
+    fn converge(&mut self, resource: &dyn Resource) -> Result<(), StageError> {
+        let Some(desired) = resource.desired(&self.known)? else {
+            return self.remove(resource, "the inputs no longer ask for it");
+        };
+        let id = resource.id();
+        let Some(mut observed) = self.known.existing(id).cloned() else {
+            self.known.will_exist(id.clone(), desired.clone());
+            self.add(resource, Action::Create, None, creation(&desired), None);
+            return Ok(());
+        };
+        let ours = is_ours(self.cx, resource, &observed, Some(&desired));
+        if !ours && !self.adopt {
+            return Err(not_ours(self.cx, resource, &observed, self.takeover));
+        }
+        forget_foreign(&mut observed, &desired, &remembered(self.cx, id));
+        let changes = diff(&observed, &desired);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let reason = (!ours).then_some("it exists already and is taken over");
+        if changes.iter().any(|change| touches(&change.path, resource.replaced_by())) {
+            self.known.will_exist(id.clone(), desired);
+            self.add(resource, Action::Replace, Some(observed), changes, reason);
+        } else {
+            self.known.will_change(id, &desired, resource.assigned_anew());
+            self.add(resource, Action::Update, Some(observed), changes, reason);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, resource: &dyn Resource, reason: &str) -> Result<(), StageError> {
+        let Some(observed) = self.known.existing(resource.id()).cloned() else { return Ok(()) };
+        if is_ours(self.cx, resource, &observed, None) {
+            self.known.is_gone(resource.id());
+            let reason = (!reason.is_empty()).then_some(reason);
+            self.add(resource, Action::Delete, Some(observed), vec![], reason);
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        resource: &dyn Resource,
+        action: Action,
+        observed: Option<Attributes>,
+        attributes: Vec<AttributeChange>,
+        reason: Option<&str>,
+    ) {
+        let id = resource.id().clone();
+        let irreversible = observed.as_ref().and_then(|observed| resource.irreversible(action, observed));
+        let paths = attributes.iter().map(|change| change.path.clone()).collect();
+        let step = Step { id: id.clone(), action, observed, paths };
+        let reason = reason.map(str::to_owned);
+        self.made.push((step, Change { resource: id, action, attributes, reason, irreversible }));
+    }
+
+    fn finish(
+        self,
+        inputs: &Inputs,
+        facts: Value,
+        world: &Known,
+        outputs: Outputs,
+    ) -> Result<StagePlan, StageError> {
+        let (steps, changes) = self.made.into_iter().unzip();
+        let existing =
+            world.all_existing().map(|(id, attributes)| (id.clone(), attributes.clone())).collect();
+        let detail = write(&Detail { inputs: inputs.clone(), facts, steps, existing })?;
+        Ok(StagePlan { changes, outputs, detail })
+    }
+}
+
+/// Whether a dotted path is one of `attributes` or lies below one.
+pub(crate) fn touches(path: &str, attributes: &[&str]) -> bool {
+    attributes.iter().any(|attribute| {
+        path.strip_prefix(attribute).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
+/// The stage's outputs and the resources that exist, in the order of the list.
+pub(crate) fn outputs<T: AwsStage>(
+    stage: &T,
+    cx: &Context,
+    listing: &Listing<T>,
+    known: &Known,
+) -> Result<Outputs, StageError> {
+    let values = write(&stage.outputs(cx, &listing.inputs, &listing.facts, known)?)?;
+    let values = Attributes::of(values).iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let existing = listing.resources.iter().filter_map(|resource| {
+        let attributes = known.existing(resource.id())?.to_value();
+        Some(Recorded { id: resource.id().clone(), attributes })
+    });
+    Ok(Outputs { values, resources: existing.collect() })
+}
+
+/// What the state remembers of a resource.
+pub(crate) fn remembered(cx: &Context, id: &ResourceId) -> Attributes {
+    let recorded = cx.prior().and_then(|prior| prior.resource(id));
+    Attributes::of(recorded.map(|recorded| recorded.attributes.clone()).unwrap_or_default())
+}
+
+/// Whether a resource that exists is this stage's.
+pub(crate) fn is_ours(
+    cx: &Context,
+    resource: &dyn Resource,
+    observed: &Attributes,
+    desired: Option<&Attributes>,
+) -> bool {
+    match resource.ownership() {
+        Ownership::Parent => true,
+        Ownership::Tags => matches!(owner(cx, observed), Owner::Us),
+        Ownership::State => {
+            let known = cx.prior().is_some_and(|prior| prior.resource(resource.id()).is_some());
+            // Exactly what we want: nothing is lost by calling it ours.
+            known || desired.is_some_and(|desired| diff(observed, desired).is_empty())
+        }
+    }
+}
+
+pub(crate) fn not_ours(
+    cx: &Context,
+    resource: &dyn Resource,
+    observed: &Attributes,
+    takeover: &str,
+) -> StageError {
+    let id = resource.id();
+    let whose = match (resource.ownership(), owner(cx, observed)) {
+        (Ownership::Tags, Owner::Stage(stage)) => format!("belongs to stage `{stage}` of this pipeline"),
+        (Ownership::Tags, Owner::Pipeline(other)) => format!("belongs to the pipeline `{other}`"),
+        _ => "was not made by this pipeline".to_owned(),
+    };
+    StageError::failed(format!("{id} exists already and {whose}")).with_help(format!(
+        "choose another name, or set `{takeover} = true` on stage `{}` to take it over",
+        cx.stage()
+    ))
+}
+
+/// Handlers of the resources that a plan touches, whether they are listed or only recorded.
+pub(crate) fn handler_of_step<T: AwsStage>(stage: &T, step: &Step) -> Result<Box<dyn Resource>, StageError> {
+    handle(stage, &step.id, step.observed.as_ref().unwrap_or(&Attributes::default()))
+}

@@ -1,0 +1,237 @@
+//! A listener: a port of the load balancer.
+//!
+//! What it forwards to is said once, when it is made. From then on it moves with every deployment, and
+//! comparing it would revert what CodeDeploy shifted.
+
+use std::sync::Arc;
+
+use aws_sdk_elasticloadbalancingv2::types::{
+    Action as ListenerAction, ActionTypeEnum, Certificate, Listener as Description, ProtocolEnum,
+    RedirectActionConfig, RedirectActionStatusCodeEnum,
+};
+use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
+use pipeline_sdk::{Context, Maybe, Recorded, ResourceId, StageError, Value, async_trait, json};
+
+use crate::load_balancer::{self, sdk_tags, tags, update_tags};
+
+pub(crate) const KIND: &str = "elbv2:listener";
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Http,
+    Https,
+    Test,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// What a listener does with a request when it is made.
+pub(crate) enum Forward {
+    /// Sends it to a target group.
+    To(ResourceId),
+    /// Redirects it to HTTPS on this port.
+    Redirect(u16),
+}
+
+pub(crate) struct Listener {
+    aws: Arc<Aws>,
+    id: ResourceId,
+    balancer: ResourceId,
+    /// What a recorded listener was called by AWS.
+    arn: Option<String>,
+    port: u16,
+    wanted: Option<Wanted>,
+}
+
+struct Wanted {
+    /// An HTTPS listener without a certificate should not exist.
+    exists: bool,
+    desired: Attributes,
+    forward: Forward,
+}
+
+impl Listener {
+    pub(crate) fn wanted(
+        aws: Arc<Aws>,
+        id: ResourceId,
+        balancer: ResourceId,
+        role: Role,
+        port: u16,
+        forward: Forward,
+        tags: &Tags,
+    ) -> Self {
+        let redirect = match forward {
+            Forward::Redirect(port) => json!(port),
+            Forward::To(_) => Value::Null,
+        };
+        let desired = Attributes::of(json!({
+            "port": port,
+            "protocol": "HTTP",
+            "redirect_to_port": redirect,
+            "tags": tags.to_value(),
+        }));
+        let wanted = Wanted { exists: role != Role::Https, desired, forward };
+        Self { aws, id, balancer, arn: None, port, wanted: Some(wanted) }
+    }
+
+    /// The same listener with TLS; without a certificate it should not exist.
+    pub(crate) fn secured(mut self, certificate: Option<Maybe<String>>, policy: &str) -> Self {
+        if let Some(wanted) = &mut self.wanted {
+            wanted.exists = certificate.is_some();
+            wanted.desired.set("protocol", "HTTPS");
+            wanted.desired.set("certificate_arn", certificate.as_ref().map(Maybe::to_value));
+            wanted.desired.set("ssl_policy", policy);
+        }
+        self
+    }
+
+    pub(crate) fn recorded(aws: Arc<Aws>, recorded: &Recorded) -> Self {
+        let balancer = recorded.id.name.rsplit_once('/').map_or("", |(balancer, _)| balancer);
+        let port = recorded.attributes["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+        Self {
+            aws,
+            balancer: ResourceId::new(load_balancer::KIND, balancer),
+            id: recorded.id.clone(),
+            arn: recorded.attributes["arn"].as_str().map(str::to_owned),
+            port: port.unwrap_or_default(),
+            wanted: None,
+        }
+    }
+
+    /// All listeners of the load balancer; the resources of one look share the answer.
+    async fn all(&self, reading: &Reading<'_>) -> Result<Vec<Description>, StageError> {
+        let name = &self.balancer.name;
+        let key = format!("listeners of {name}");
+        let found = reading.once(&key, || async {
+            let Some(balancer) = load_balancer::find(&self.aws, name).await? else { return Ok(Vec::new()) };
+            let arn = balancer.load_balancer_arn().unwrap_or_default();
+            let call = self.aws.elbv2().describe_listeners().load_balancer_arn(arn);
+            let answer = call.send().await.if_found("elasticloadbalancing:DescribeListeners")?;
+            Ok(answer.and_then(|answer| answer.listeners).unwrap_or_default())
+        });
+        Ok(found.await?.to_vec())
+    }
+
+    fn action(&self, desired: &Attributes) -> Result<ListenerAction, StageError> {
+        if let Some(port) = desired.value("redirect_to_port").as_u64() {
+            return redirect(port);
+        }
+        let builder = ListenerAction::builder().r#type(ActionTypeEnum::Forward);
+        Ok(builder.target_group_arn(desired.need("forward_to")?).build())
+    }
+}
+
+fn redirect(port: u64) -> Result<ListenerAction, StageError> {
+    let config = RedirectActionConfig::builder()
+        .protocol("HTTPS")
+        .port(port.to_string())
+        .status_code(RedirectActionStatusCodeEnum::Http301)
+        .build();
+    Ok(ListenerAction::builder().r#type(ActionTypeEnum::Redirect).redirect_config(config).build())
+}
+
+fn redirects_to(listener: &Description) -> Value {
+    let config = listener.default_actions().iter().find_map(ListenerAction::redirect_config);
+    config.and_then(|config| config.port()?.parse::<u16>().ok()).map_or(Value::Null, Value::from)
+}
+
+fn forwards_to(listener: &Description) -> Option<&str> {
+    listener.default_actions().iter().find_map(ListenerAction::target_group_arn)
+}
+
+#[async_trait]
+impl Resource for Listener {
+    fn id(&self) -> &ResourceId {
+        &self.id
+    }
+
+    fn desired(&self, known: &Known) -> Result<Option<Attributes>, StageError> {
+        let Some(wanted) = self.wanted.as_ref().filter(|wanted| wanted.exists) else { return Ok(None) };
+        let mut desired = wanted.desired.clone();
+        let existing = known.existing(&self.id);
+        let redirected = existing.is_some_and(|listener| !listener.value("redirect_to_port").is_null());
+        if let Forward::To(group) = &wanted.forward
+            && (existing.is_none() || redirected)
+        {
+            // Only where it does not forward yet: later, deployments say where traffic goes.
+            desired.set("forward_to", known.value(group, "arn"));
+        }
+        if existing.is_none() {
+            desired.set("load_balancer_arn", known.value(&self.balancer, "arn"));
+        }
+        Ok(Some(desired))
+    }
+
+    async fn read(&self, reading: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+        let all = self.all(reading).await?;
+        let ours = all.iter().find(|listener| match &self.arn {
+            Some(arn) => listener.listener_arn() == Some(arn),
+            None => listener.port() == Some(i32::from(self.port)),
+        });
+        let Some(found) = ours else { return Ok(None) };
+        let arn = found.listener_arn().unwrap_or_default();
+        Ok(Some(Attributes::of(json!({
+            "port": found.port(),
+            "protocol": found.protocol().map(ProtocolEnum::as_str),
+            "redirect_to_port": redirects_to(found),
+            "forward_to": forwards_to(found),
+            "certificate_arn": found.certificates().first().and_then(Certificate::certificate_arn),
+            "ssl_policy": found.ssl_policy(),
+            "load_balancer_arn": found.load_balancer_arn(),
+            "tags": tags(&self.aws, arn).await?,
+            "arn": arn,
+        }))))
+    }
+
+    async fn create(&self, _cx: &Context, desired: &Attributes) -> Result<(), StageError> {
+        let call = self.aws.elbv2().create_listener().load_balancer_arn(desired.need("load_balancer_arn")?);
+        let call = call
+            .port(i32::from(self.port))
+            .protocol(ProtocolEnum::from(desired.need("protocol")?))
+            .set_certificates(certificates(desired))
+            .set_ssl_policy(desired.text("ssl_policy").map(str::to_owned))
+            .default_actions(self.action(desired)?)
+            .set_tags(Some(sdk_tags(&Tags::from(desired.value("tags")))));
+        call.send().await.or_fail("elasticloadbalancing:CreateListener").map(|_| ())
+    }
+
+    async fn update(
+        &self,
+        _: &Context,
+        observed: &Attributes,
+        desired: &Attributes,
+    ) -> Result<(), StageError> {
+        let changed = |key| desired.contains_key(key) && observed.value(key) != desired.value(key);
+        let actions = changed("redirect_to_port") || changed("forward_to");
+        if actions || ["protocol", "certificate_arn", "ssl_policy"].into_iter().any(changed) {
+            let call = self.aws.elbv2().modify_listener().listener_arn(observed.need("arn")?);
+            let call = call
+                .protocol(ProtocolEnum::from(desired.need("protocol")?))
+                .set_certificates(certificates(desired))
+                .set_ssl_policy(desired.text("ssl_policy").map(str::to_owned));
+            let call = if actions { call.default_actions(self.action(desired)?) } else { call };
+            call.send().await.or_fail("elasticloadbalancing:ModifyListener")?;
+        }
+        update_tags(&self.aws, observed, desired).await
+    }
+
+    async fn delete(&self, _cx: &Context, observed: &Attributes) -> Result<(), StageError> {
+        let call = self.aws.elbv2().delete_listener().listener_arn(observed.need("arn")?);
+        // It may have gone with its load balancer.
+        call.send().await.or_gone("elasticloadbalancing:DeleteListener")
+    }
+}
+
+fn certificates(desired: &Attributes) -> Option<Vec<Certificate>> {
+    let arn = desired.text("certificate_arn")?;
+    Some(vec![Certificate::builder().certificate_arn(arn).build()])
+}

@@ -1,0 +1,180 @@
+//! A target group: the tasks of one version, and how their health is checked.
+
+use std::sync::Arc;
+
+use aws_sdk_elasticloadbalancingv2::types::{
+    Matcher, ProtocolEnum, TargetGroup as Description, TargetGroupAttribute, TargetTypeEnum,
+};
+use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
+use pipeline_sdk::{Context, Recorded, ResourceId, StageError, Value, async_trait, json};
+use serde::Deserialize;
+
+use crate::inputs::{AlbInputs, HealthCheck};
+use crate::load_balancer::{sdk_tags, tags, update_tags};
+use crate::settings::{Settings, number};
+
+pub(crate) const KIND: &str = "elbv2:targetgroup";
+
+const DELAY: &str = "deregistration_delay.timeout_seconds";
+const SLOW_START: &str = "slow_start.duration_seconds";
+
+pub(crate) struct TargetGroup {
+    aws: Arc<Aws>,
+    id: ResourceId,
+    desired: Option<Attributes>,
+}
+
+/// The attributes that are sent.
+#[derive(Deserialize)]
+struct Shape {
+    vpc_id: String,
+    port: i32,
+    protocol: String,
+    health_check: HealthCheck,
+}
+
+impl TargetGroup {
+    pub(crate) fn wanted(aws: Arc<Aws>, name: &str, inputs: &AlbInputs, tags: &Tags) -> Self {
+        let desired = json!({
+            "vpc_id": inputs.vpc_id.to_value(),
+            "port": inputs.port,
+            "protocol": inputs.protocol,
+            "health_check": inputs.health_check,
+            "deregistration_delay_seconds": inputs.deregistration_delay_seconds,
+            "slow_start_seconds": inputs.slow_start_seconds,
+            "tags": tags.to_value(),
+        });
+        Self { aws, id: ResourceId::new(KIND, name), desired: Some(Attributes::of(desired)) }
+    }
+
+    pub(crate) fn recorded(aws: Arc<Aws>, recorded: &Recorded) -> Self {
+        Self { aws, id: recorded.id.clone(), desired: None }
+    }
+
+    async fn find(&self) -> Result<Option<Description>, StageError> {
+        let call = self.aws.elbv2().describe_target_groups().names(&self.id.name);
+        let answer = call.send().await.if_found("elasticloadbalancing:DescribeTargetGroups")?;
+        Ok(answer.and_then(|answer| answer.target_groups).unwrap_or_default().into_iter().next())
+    }
+
+    async fn settings(&self, arn: &str) -> Result<Settings, StageError> {
+        let call = self.aws.elbv2().describe_target_group_attributes().target_group_arn(arn);
+        let answer = call.send().await.or_fail("elasticloadbalancing:DescribeTargetGroupAttributes")?;
+        let attributes = answer.attributes.unwrap_or_default();
+        Ok(attributes.into_iter().filter_map(|one| Some((one.key?, one.value?))).collect())
+    }
+
+    async fn put_settings(&self, arn: &str, desired: &Attributes) -> Result<(), StageError> {
+        let pair = |key: &str, from: &str| {
+            let value = desired.value(from).to_string();
+            TargetGroupAttribute::builder().key(key).value(value).build()
+        };
+        let pairs = vec![pair(DELAY, "deregistration_delay_seconds"), pair(SLOW_START, "slow_start_seconds")];
+        let call = self.aws.elbv2().modify_target_group_attributes().target_group_arn(arn);
+        let call = call.set_attributes(Some(pairs));
+        call.send().await.or_fail("elasticloadbalancing:ModifyTargetGroupAttributes").map(|_| ())
+    }
+}
+
+fn health_check(group: &Description) -> Value {
+    json!({
+        "path": group.health_check_path(),
+        "interval_seconds": group.health_check_interval_seconds(),
+        "timeout_seconds": group.health_check_timeout_seconds(),
+        "healthy_threshold": group.healthy_threshold_count(),
+        "unhealthy_threshold": group.unhealthy_threshold_count(),
+        "status_codes": group.matcher().and_then(Matcher::http_code),
+    })
+}
+
+fn signed(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+#[async_trait]
+impl Resource for TargetGroup {
+    fn id(&self) -> &ResourceId {
+        &self.id
+    }
+
+    fn replaced_by(&self) -> &'static [&'static str] {
+        &["vpc_id", "port", "protocol"]
+    }
+
+    fn desired(&self, _known: &Known) -> Result<Option<Attributes>, StageError> {
+        Ok(self.desired.clone())
+    }
+
+    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+        let Some(found) = self.find().await? else { return Ok(None) };
+        let arn = found.target_group_arn().unwrap_or_default();
+        let (settings, tags) = futures::try_join!(self.settings(arn), tags(&self.aws, arn))?;
+        Ok(Some(Attributes::of(json!({
+            "vpc_id": found.vpc_id(),
+            "port": found.port(),
+            "protocol": found.protocol().map(ProtocolEnum::as_str),
+            "health_check": health_check(&found),
+            "deregistration_delay_seconds": number(&settings, DELAY),
+            "slow_start_seconds": number(&settings, SLOW_START),
+            "tags": tags,
+            "arn": arn,
+        }))))
+    }
+
+    async fn create(&self, _cx: &Context, desired: &Attributes) -> Result<(), StageError> {
+        let shape: Shape = desired.read()?;
+        let check = &shape.health_check;
+        let call = self.aws.elbv2().create_target_group().name(&self.id.name);
+        let call = call
+            .target_type(TargetTypeEnum::Ip)
+            .vpc_id(&shape.vpc_id)
+            .port(shape.port)
+            .protocol(ProtocolEnum::from(shape.protocol.as_str()))
+            .health_check_protocol(ProtocolEnum::from(shape.protocol.as_str()))
+            .health_check_path(&check.path)
+            .health_check_interval_seconds(signed(check.interval_seconds))
+            .health_check_timeout_seconds(signed(check.timeout_seconds))
+            .healthy_threshold_count(signed(check.healthy_threshold))
+            .unhealthy_threshold_count(signed(check.unhealthy_threshold))
+            .matcher(Matcher::builder().http_code(&check.status_codes).build())
+            .set_tags(Some(sdk_tags(&Tags::from(desired.value("tags")))));
+        let answer = call.send().await.or_fail("elasticloadbalancing:CreateTargetGroup")?;
+        let arn = answer.target_groups().first().and_then(Description::target_group_arn);
+        match arn {
+            Some(arn) => self.put_settings(arn, desired).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn update(
+        &self,
+        _: &Context,
+        observed: &Attributes,
+        desired: &Attributes,
+    ) -> Result<(), StageError> {
+        let arn = observed.need("arn")?;
+        let changed = |key| observed.value(key) != desired.value(key);
+        if changed("health_check") {
+            let shape: Shape = desired.read()?;
+            let check = &shape.health_check;
+            let call = self.aws.elbv2().modify_target_group().target_group_arn(arn);
+            let call = call
+                .health_check_path(&check.path)
+                .health_check_interval_seconds(signed(check.interval_seconds))
+                .health_check_timeout_seconds(signed(check.timeout_seconds))
+                .healthy_threshold_count(signed(check.healthy_threshold))
+                .unhealthy_threshold_count(signed(check.unhealthy_threshold))
+                .matcher(Matcher::builder().http_code(&check.status_codes).build());
+            call.send().await.or_fail("elasticloadbalancing:ModifyTargetGroup")?;
+        }
+        if changed("deregistration_delay_seconds") || changed("slow_start_seconds") {
+            self.put_settings(arn, desired).await?;
+        }
+        update_tags(&self.aws, observed, desired).await
+    }
+
+    async fn delete(&self, _cx: &Context, observed: &Attributes) -> Result<(), StageError> {
+        let call = self.aws.elbv2().delete_target_group().target_group_arn(observed.need("arn")?);
+        call.send().await.or_gone("elasticloadbalancing:DeleteTargetGroup")
+    }
+}

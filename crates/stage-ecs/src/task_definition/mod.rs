@@ -1,0 +1,240 @@
+//! The task definition: revisions that are made and never changed.
+//!
+//! Because a revision never changes, it need not be compared field by field with what AWS made of it:
+//! each carries the fingerprint of what was asked for as a tag. The newest active revision of the family
+//! is the one that should get the traffic.
+
+mod document;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_sdk_ecs::types::{SortOrder, Tag, TaskDefinitionField, TaskDefinitionStatus};
+use aws_smithy_types::body::SdkBody;
+use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
+use pipeline_sdk::{
+    Action, Context, Recorded, ResourceId, StageError, Unknown, Value, async_trait, contains_unknown, json,
+};
+
+use crate::cluster::{sdk_tags, tags_of};
+use crate::{EcsInputs, Names};
+use document::Document;
+
+pub(crate) const KIND: &str = "ecs:taskdefinition";
+
+/// The tag that holds the fingerprint.
+const FINGERPRINT: &str = "pipeline:fingerprint";
+
+/// How many revisions back an undo looks for the one to return to.
+const LOOK_BACK: i32 = 20;
+
+/// How many revisions one call deletes:
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteTaskDefinitions.html>.
+const DELETED_AT_ONCE: usize = 10;
+
+pub(crate) struct TaskDefinition {
+    aws: Arc<Aws>,
+    id: ResourceId,
+    wanted: Option<Wanted>,
+}
+
+struct Wanted {
+    document: Document,
+    tags: Value,
+    /// The roles' ARNs, from when they were last known: they are part of what is registered and of the
+    /// fingerprint, and too long to be shown.
+    roles: Mutex<Option<(String, String)>>,
+}
+
+/// One revision as far as the stage looks at it.
+struct Revision {
+    arn: String,
+    attributes: Attributes,
+}
+
+impl TaskDefinition {
+    pub(crate) fn wanted(
+        cx: &Context,
+        aws: Arc<Aws>,
+        names: &Names,
+        inputs: &EcsInputs,
+        tags: &Tags,
+    ) -> Result<Self, StageError> {
+        let region = aws.region().unwrap_or_default().to_owned();
+        let document = Document::of(cx, names, inputs, &region)?;
+        let id = ResourceId::new(KIND, &names.family);
+        let wanted = Wanted { document, tags: tags.to_value(), roles: Mutex::default() };
+        Ok(Self { aws, id, wanted: Some(wanted) })
+    }
+
+    pub(crate) fn recorded(aws: Arc<Aws>, recorded: &Recorded) -> Self {
+        Self { aws, id: recorded.id.clone(), wanted: None }
+    }
+
+    fn family(&self) -> &str {
+        &self.id.name
+    }
+
+    async fn revision(&self, name: &str) -> Result<Option<Revision>, StageError> {
+        let call = self.aws.ecs().describe_task_definition().task_definition(name);
+        let answer = call.include(TaskDefinitionField::Tags).send().await;
+        // A family without an active revision is a ClientException, as AWS has it.
+        let answer = match answer.if_found("ecs:DescribeTaskDefinition") {
+            Err(error) if is_missing(&error) => return Ok(None),
+            answer => answer?,
+        };
+        let Some(answer) = answer else { return Ok(None) };
+        let Some(found) = answer.task_definition() else { return Ok(None) };
+        if found.status() != Some(&TaskDefinitionStatus::Active) {
+            return Ok(None);
+        }
+        let mut tags = tags_of(answer.tags());
+        let fingerprint = tags.as_object_mut().and_then(|tags| tags.remove(FINGERPRINT));
+        let image = found.container_definitions().first().and_then(|container| container.image());
+        let arn = found.task_definition_arn().unwrap_or_default().to_owned();
+        let attributes = Attributes::of(json!({
+            "image": image,
+            "cpu": found.cpu(),
+            "memory": found.memory(),
+            "fingerprint": fingerprint,
+            "tags": tags,
+            "arn": arn,
+        }));
+        Ok(Some(Revision { arn, attributes }))
+    }
+
+    /// The ARNs of the active revisions, newest first.
+    async fn active(&self, most: i32) -> Result<Vec<String>, StageError> {
+        self.list(TaskDefinitionStatus::Active, most).await
+    }
+
+    async fn list(&self, status: TaskDefinitionStatus, most: i32) -> Result<Vec<String>, StageError> {
+        let call = self.aws.ecs().list_task_definitions().family_prefix(self.family());
+        let call = call.status(status).sort(SortOrder::Desc).max_results(most);
+        let answer = call.send().await.or_fail("ecs:ListTaskDefinitions")?;
+        Ok(answer.task_definition_arns.unwrap_or_default())
+    }
+
+    /// Registers what is wanted, as JSON: the user's own file may hold any field that AWS knows, also
+    /// one that this version of the SDK does not.
+    async fn register(&self, desired: &Attributes) -> Result<(), StageError> {
+        let Some(Wanted { document, roles, .. }) = &self.wanted else {
+            return Err(StageError::failed(
+                "an older revision is no longer there, so it cannot be brought back",
+            ));
+        };
+        let mut tags = sdk_tags(&Tags::from(desired.value("tags")));
+        let fingerprint = desired.need("fingerprint")?;
+        tags.push(Tag::builder().key(FINGERPRINT).value(fingerprint).build());
+        let roles = roles.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((execution, task)) = roles else {
+            return Err(StageError::failed("the roles of the task definition are not known"));
+        };
+        let body = document.body(&execution, &task, &tags)?;
+        let call = self.aws.ecs().register_task_definition().customize().mutate_request(move |request| {
+            let length = body.len();
+            request.headers_mut().insert("content-length", length.to_string());
+            *request.body_mut() = SdkBody::from(body.clone());
+        });
+        call.send().await.or_fail("ecs:RegisterTaskDefinition").map(|_| ())
+    }
+
+    async fn deregister(&self, arn: &str) -> Result<(), StageError> {
+        let call = self.aws.ecs().deregister_task_definition().task_definition(arn);
+        call.send().await.or_gone("ecs:DeregisterTaskDefinition")
+    }
+
+    /// Makes the newest revision with this fingerprint the newest active one, by deregistering those
+    /// after it; the answer is whether there is one.
+    async fn return_to(&self, fingerprint: &str) -> Result<bool, StageError> {
+        let mut newer: Vec<String> = Vec::new();
+        for arn in self.active(LOOK_BACK).await? {
+            let Some(revision) = self.revision(&arn).await? else { continue };
+            if revision.attributes.text("fingerprint") == Some(fingerprint) {
+                for arn in &newer {
+                    self.deregister(arn).await?;
+                }
+                return Ok(true);
+            }
+            newer.push(revision.arn);
+        }
+        Ok(false)
+    }
+}
+
+fn is_missing(error: &StageError) -> bool {
+    let aws = pipeline_aws::AwsError::behind(error);
+    aws.is_some_and(|aws| aws.is(&["ClientException"]) && aws.message.contains("Unable to describe"))
+}
+
+#[async_trait]
+impl Resource for TaskDefinition {
+    fn id(&self) -> &ResourceId {
+        &self.id
+    }
+
+    fn assigned_anew(&self) -> &'static [&'static str] {
+        &["arn"]
+    }
+
+    fn desired(&self, known: &Known) -> Result<Option<Attributes>, StageError> {
+        let Some(Wanted { document, tags, roles: known_roles }) = &self.wanted else { return Ok(None) };
+        let roles = document.roles(known);
+        *known_roles.lock().unwrap_or_else(PoisonError::into_inner) = roles.clone();
+        let mut desired = document.shown();
+        desired.set("tags", tags.clone());
+        let origin = format!("{KIND}.{}.fingerprint", self.family());
+        let unknown = contains_unknown(&desired.to_value()) || roles.is_none();
+        desired.set(
+            "fingerprint",
+            match roles {
+                Some((execution, task)) if !unknown => json!(document.fingerprint(&execution, &task)?),
+                _ => Unknown::new(origin).to_value(),
+            },
+        );
+        Ok(Some(desired))
+    }
+
+    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+        Ok(self.revision(self.family()).await?.map(|revision| revision.attributes))
+    }
+
+    async fn create(&self, _cx: &Context, desired: &Attributes) -> Result<(), StageError> {
+        self.register(desired).await
+    }
+
+    /// A new revision; or, to undo that, the one before it.
+    async fn update(&self, _: &Context, _: &Attributes, desired: &Attributes) -> Result<(), StageError> {
+        let fingerprint = desired.text("fingerprint");
+        if self.wanted.is_none()
+            && let Some(fingerprint) = fingerprint
+            && self.return_to(fingerprint).await?
+        {
+            return Ok(());
+        }
+        self.register(desired).await
+    }
+
+    /// Deregisters and deletes every revision of the family, in portions.
+    async fn delete(&self, _cx: &Context, _observed: &Attributes) -> Result<(), StageError> {
+        loop {
+            let active = self.active(100).await?;
+            if active.is_empty() {
+                break;
+            }
+            for arn in &active {
+                self.deregister(arn).await?;
+            }
+        }
+        let inactive = self.list(TaskDefinitionStatus::Inactive, 100).await?;
+        for portion in inactive.chunks(DELETED_AT_ONCE) {
+            let call = self.aws.ecs().delete_task_definitions();
+            let call = call.set_task_definitions(Some(portion.to_vec()));
+            call.send().await.or_gone("ecs:DeleteTaskDefinitions")?;
+        }
+        Ok(())
+    }
+
+    fn irreversible(&self, action: Action, _observed: &Attributes) -> Option<String> {
+        (action == Action::Delete).then(|| "its revisions are deleted".to_owned())
+    }
+}

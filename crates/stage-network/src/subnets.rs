@@ -1,0 +1,146 @@
+//! Looking up VPC and subnets.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ec2::types::{Filter, Subnet};
+use pipeline_aws::{Aws, AwsResult};
+use pipeline_sdk::StageError;
+use serde::{Deserialize, Serialize};
+
+use crate::NetworkInputs;
+
+/// Where the app runs. Lists are sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) vpc_id: String,
+    pub(crate) load_balancer_subnets: Vec<String>,
+    pub(crate) task_subnets: Vec<String>,
+}
+
+/// Finds the place that the inputs mean.
+pub(crate) async fn look_up(aws: &Aws, inputs: &NetworkInputs) -> Result<Place, StageError> {
+    let vpc_id = match &inputs.vpc_id {
+        Some(vpc) => vpc.clone(),
+        None => default_vpc(aws).await?,
+    };
+    let subnets = subnets_of(aws, &vpc_id).await?;
+    choose(vpc_id, &subnets, inputs)
+}
+
+async fn default_vpc(aws: &Aws) -> Result<String, StageError> {
+    let only_default = Filter::builder().name("is-default").values("true").build();
+    let answer = aws.ec2().describe_vpcs().filters(only_default).send().await;
+    let answer = answer.or_fail("ec2:DescribeVpcs")?;
+    let vpc = answer.vpcs().first().and_then(|vpc| vpc.vpc_id());
+    vpc.map(str::to_owned)
+        .ok_or_else(|| StageError::input("vpc_id", "the region has no default VPC: set the one to use"))
+}
+
+async fn subnets_of(aws: &Aws, vpc: &str) -> Result<Vec<Subnet>, StageError> {
+    let in_vpc = Filter::builder().name("vpc-id").values(vpc).build();
+    let mut items = aws.ec2().describe_subnets().filters(in_vpc).into_paginator().items().send();
+    let mut subnets = Vec::new();
+    while let Some(subnet) = items.next().await {
+        subnets.push(subnet.or_fail("ec2:DescribeSubnets")?);
+    }
+    Ok(subnets)
+}
+
+fn choose(vpc_id: String, all: &[Subnet], inputs: &NetworkInputs) -> Result<Place, StageError> {
+    let default: Vec<_> = all.iter().filter(|subnet| subnet.default_for_az() == Some(true)).collect();
+    let fallback = if default.is_empty() { all.iter().collect() } else { default };
+    let pick = |input: &str, wanted: &[String]| -> Result<Vec<String>, StageError> {
+        let mut ids = BTreeSet::new();
+        for id in wanted {
+            if !all.iter().any(|subnet| subnet.subnet_id() == Some(id)) {
+                return Err(StageError::input(input, format!("`{id}` is not a subnet of {vpc_id}")));
+            }
+            ids.insert(id.clone());
+        }
+        Ok(ids.into_iter().collect())
+    };
+    let load_balancer_subnets = if inputs.load_balancer_subnets.is_empty() {
+        one_per_zone(&fallback)
+    } else {
+        pick("load_balancer_subnets", &inputs.load_balancer_subnets)?
+    };
+    check_zones(all, &load_balancer_subnets, &vpc_id)?;
+    let task_subnets = if inputs.task_subnets.is_empty() {
+        load_balancer_subnets.clone()
+    } else {
+        pick("task_subnets", &inputs.task_subnets)?
+    };
+    Ok(Place { vpc_id, load_balancer_subnets, task_subnets })
+}
+
+/// A load balancer takes one subnet of each zone.
+fn one_per_zone(subnets: &[&Subnet]) -> Vec<String> {
+    let mut sorted = subnets.to_vec();
+    sorted.sort_by_key(|subnet| subnet.subnet_id().map(str::to_owned));
+    let mut zones = BTreeSet::new();
+    let mut ids: Vec<_> = sorted
+        .into_iter()
+        .filter(|subnet| zones.insert(subnet.availability_zone()))
+        .filter_map(|subnet| subnet.subnet_id().map(str::to_owned))
+        .collect();
+    ids.sort();
+    ids
+}
+
+/// An application load balancer needs two zones:
+/// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html>.
+fn check_zones(all: &[Subnet], chosen: &[String], vpc: &str) -> Result<(), StageError> {
+    let chosen =
+        all.iter().filter(|subnet| subnet.subnet_id().is_some_and(|id| chosen.iter().any(|one| one == id)));
+    let zones: BTreeSet<_> = chosen.filter_map(Subnet::availability_zone).collect();
+    if zones.len() >= 2 {
+        return Ok(());
+    }
+    let found = zones.into_iter().collect::<Vec<_>>().join(", ");
+    let found = if found.is_empty() { "none".to_owned() } else { found };
+    Err(StageError::input(
+        "load_balancer_subnets",
+        format!("a load balancer needs subnets in two availability zones of {vpc}; there are: {found}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subnet(id: &str, zone: &str, default: bool) -> Subnet {
+        Subnet::builder().subnet_id(id).availability_zone(zone).default_for_az(default).build()
+    }
+
+    fn inputs(load_balancer: &[&str], tasks: &[&str]) -> NetworkInputs {
+        let inputs = serde_json::json!({ "load_balancer_subnets": load_balancer, "task_subnets": tasks });
+        serde_json::from_value(inputs).expect("reads")
+    }
+
+    #[test]
+    fn default_subnets_are_taken_one_of_each_zone() {
+        let all = [
+            subnet("c", "z2", true),
+            subnet("a", "z1", true),
+            subnet("b", "z1", true),
+            subnet("d", "z3", false),
+        ];
+        let place = choose("vpc".into(), &all, &inputs(&[], &[])).expect("place");
+        assert_eq!(place.load_balancer_subnets, ["a", "c"]);
+        assert_eq!(place.task_subnets, ["a", "c"]);
+    }
+
+    #[test]
+    fn one_zone_is_not_enough() {
+        let all = [subnet("a", "z1", true), subnet("b", "z1", true)];
+        let error = choose("vpc".into(), &all, &inputs(&[], &[])).expect_err("refused").to_string();
+        assert!(error.contains("two availability zones of vpc; there are: z1"), "{error}");
+    }
+
+    #[test]
+    fn a_subnet_of_another_vpc_is_named() {
+        let all = [subnet("a", "z1", true), subnet("b", "z2", true)];
+        let error = choose("vpc".into(), &all, &inputs(&[], &["x"])).expect_err("refused");
+        assert_eq!(error.to_string(), "`task_subnets`: `x` is not a subnet of vpc");
+    }
+}
