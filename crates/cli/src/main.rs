@@ -1,1 +1,40 @@
-fn main() {}
+//! The `pipeline` command: arguments, rendering, exit codes.
+
+mod arguments;
+mod cloud;
+mod exit;
+mod host;
+mod look;
+mod render;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // The one TLS provider of the process. It can only be refused because it is set already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(dispatch(arguments)).into(),
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            exit::Exit::Failed.into()
+        }
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> exit::Exit {
+    match arguments.command {
+        Command::Plan(options) => run::plan(options).await,
+        Command::Run(options) => run::run(options).await,
+        Command::Destroy(options) => run::destroy(options).await,
+        Command::Check(options) => look::check(&options),
+        Command::Outputs(options) => look::outputs(&options).await,
+        Command::Stages(options) => look::stages(&options),
+        Command::Cloud(command) => cloud::run(command).await,
+    }
+}

@@ -1,0 +1,212 @@
+//! The command line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use crate::exit;
+
+/// Deploys a Dockerfile to AWS ECS without dropping a request: plan before, undo after, and the same
+/// file against an embedded cloud on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "pipeline", version, after_help = exit::HELP, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Shows what a run would change, by reading only.
+    Plan(PlanOptions),
+    /// Makes the world as `pipeline.toml` says. On a failure it undoes what it did.
+    Run(RunOptions),
+    /// Removes everything that the pipeline owns.
+    Destroy(DestroyOptions),
+    /// Checks `pipeline.toml` without calling anything.
+    Check(FileOptions),
+    /// Shows what the stages gave, from the last run.
+    Outputs(OutputsOptions),
+    /// Lists the kinds of stages and notifiers, or shows one with its inputs and outputs.
+    Stages(StagesOptions),
+    /// The embedded cloud: an AWS-compatible endpoint on this machine, with real tasks and traffic.
+    #[command(subcommand)]
+    Cloud(CloudCommand),
+}
+
+/// Which pipeline, in which environment.
+#[derive(Debug, Args)]
+pub(crate) struct FileOptions {
+    /// The pipeline's file.
+    #[arg(short, long, default_value = "pipeline.toml", env = "PIPELINE_FILE")]
+    pub(crate) file: PathBuf,
+    /// The environment, in the place of the one in the file.
+    #[arg(short, long, env = "PIPELINE_ENVIRONMENT")]
+    pub(crate) environment: Option<String>,
+    /// Sets a variable of `[vars]`; `PIPELINE_VAR_NAME=VALUE` in the environment does the same.
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) vars: Vec<(String, String)>,
+    /// How many stages may run at once.
+    #[arg(long)]
+    pub(crate) parallelism: Option<usize>,
+    /// Print JSON, one event a line, instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What stands before the name of a variable in the environment.
+const VARIABLE_PREFIX: &str = "PIPELINE_VAR_";
+
+impl FileOptions {
+    /// The variables from the environment and from the command line, which goes before it.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        let environment = std::env::vars()
+            .filter_map(|(name, value)| Some((name.strip_prefix(VARIABLE_PREFIX)?.to_owned(), value)));
+        environment.chain(self.vars.iter().cloned()).collect()
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".into()),
+    }
+}
+
+/// `pipeline plan`
+#[derive(Debug, Args)]
+pub(crate) struct PlanOptions {
+    #[command(flatten)]
+    pub(crate) file: FileOptions,
+    /// Plan the removal of everything.
+    #[arg(long)]
+    pub(crate) destroy: bool,
+    /// End with code 10 if there are changes.
+    #[arg(long)]
+    pub(crate) detailed_exit_code: bool,
+}
+
+/// `pipeline run`
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    #[command(flatten)]
+    pub(crate) file: FileOptions,
+}
+
+/// `pipeline destroy`
+#[derive(Debug, Args)]
+pub(crate) struct DestroyOptions {
+    #[command(flatten)]
+    pub(crate) file: FileOptions,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// `pipeline outputs`
+#[derive(Debug, Args)]
+pub(crate) struct OutputsOptions {
+    #[command(flatten)]
+    pub(crate) file: FileOptions,
+    /// Only this one, as STAGE.OUTPUT.
+    pub(crate) name: Option<String>,
+}
+
+/// `pipeline stages`
+#[derive(Debug, Args)]
+pub(crate) struct StagesOptions {
+    /// The kind to show.
+    pub(crate) kind: Option<String>,
+    /// As Markdown, for the documentation.
+    #[arg(long, hide = true)]
+    pub(crate) markdown: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CloudCommand {
+    /// Starts it in the background. It goes on when this command ends.
+    Start(StartOptions),
+    /// Stops it; what exists is kept for the next start.
+    Stop,
+    /// Says where it listens and what runs in it.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Removes everything in it.
+    Reset,
+    /// Runs it in this process.
+    Serve(Serving),
+}
+
+/// The port of the endpoint unless told otherwise.
+const DEFAULT_PORT: u16 = 4580;
+
+/// How to start the embedded cloud.
+#[derive(Debug, Clone, Args, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StartOptions {
+    /// Port of the AWS endpoint on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    pub(crate) port: u16,
+    /// How many times faster than real time its waits pass.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) speed: f64,
+    /// What runs the tasks; `auto` takes Docker if its daemon answers, else processes.
+    #[arg(long, value_enum, default_value_t = Runtime::Auto)]
+    pub(crate) runtime: Runtime,
+    /// Nothing moves by itself: services stay pending, targets healthy, deployments Created.
+    #[arg(long)]
+    pub(crate) inert: bool,
+}
+
+impl Default for StartOptions {
+    fn default() -> Self {
+        Self { port: DEFAULT_PORT, speed: 1.0, runtime: Runtime::Auto, inert: false }
+    }
+}
+
+impl fmt::Display for StartOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--port {} --speed {} --runtime {}", self.port, self.speed, self.runtime)?;
+        if self.inert { write!(f, " --inert") } else { Ok(()) }
+    }
+}
+
+/// How to serve it in this process.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Serving {
+    #[command(flatten)]
+    pub(crate) options: StartOptions,
+    /// Leave the terminal's session.
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+}
+
+/// What runs tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Runtime {
+    /// Docker if its daemon answers, else processes.
+    Auto,
+    /// Containers of the Docker daemon.
+    Docker,
+    /// Processes in the unpacked image.
+    Process,
+    /// Tasks that only answer HTTP, made by the cloud itself.
+    Simulated,
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Runtime::Auto => "auto",
+            Runtime::Docker => "docker",
+            Runtime::Process => "process",
+            Runtime::Simulated => "simulated",
+        })
+    }
+}

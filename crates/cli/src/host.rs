@@ -1,0 +1,159 @@
+//! What a pipeline works with: every built-in stage and notifier, and the cloud that `[cloud]` names.
+
+use std::sync::Arc;
+
+use pipeline_aws::{Aws, Settings};
+use pipeline_sdk::{JsonSchema, Registry, StageError, Value};
+use schemars::generate::SchemaSettings;
+use serde::Deserialize;
+
+use crate::arguments::StartOptions;
+use crate::cloud::{self, CloudCommandError};
+
+/// The region of the embedded cloud unless `[cloud]` names one.
+const LOCAL_REGION: &str = "eu-central-1";
+
+/// The table `[cloud]`: where the pipeline works.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CloudTable {
+    /// `local` is the embedded cloud on this machine, `aws` is AWS.
+    target: Target,
+    /// The region. Default on AWS: that of the profile or `AWS_REGION`.
+    region: Option<String>,
+    /// The profile of `~/.aws/config`. Default: `AWS_PROFILE`.
+    profile: Option<String>,
+    /// The account that the credentials must belong to; a run elsewhere is refused.
+    account: Option<String>,
+    /// An endpoint that replaces those of AWS. Default: `AWS_ENDPOINT_URL`.
+    endpoint_url: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Target {
+    Local,
+    Aws,
+}
+
+/// The JSON schema of `[cloud]`, for the engine to check the file against.
+pub(crate) fn cloud_schema() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    settings.into_generator().into_root_schema_for::<CloudTable>().to_value()
+}
+
+/// Every built-in stage and notifier, working over `aws`.
+pub(crate) fn registry(aws: &Arc<Aws>) -> Registry {
+    let mut registry = Registry::default();
+    registry.add_stage(stage_ecr::kind(Arc::clone(aws)));
+    registry.add_stage(stage_image::kind(Arc::clone(aws)));
+    registry.add_stage(stage_network::kind(Arc::clone(aws)));
+    registry.add_stage(stage_alb::kind(Arc::clone(aws)));
+    registry.add_stage(stage_ecs::kind(Arc::clone(aws)));
+    registry.add_stage(stage_codedeploy::kind(Arc::clone(aws)));
+    registry.add_stage(stage_route53::kind(Arc::clone(aws)));
+    registry.add_notifier(notify_slack::kind());
+    registry
+}
+
+/// The same kinds, for what is read before anything is connected: their manifests.
+pub(crate) fn manifests() -> Registry {
+    registry(&Aws::embedded("http://127.0.0.1:0", LOCAL_REGION))
+}
+
+/// Why there is no cloud to work on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HostError {
+    /// The embedded cloud did not start.
+    #[error(transparent)]
+    Cloud(#[from] CloudCommandError),
+    /// AWS, or what stands in for it, does not let us in.
+    #[error(transparent)]
+    Aws(#[from] StageError),
+    /// `[cloud]` is not what its schema says.
+    #[error("[cloud] cannot be read: {0}")]
+    Table(#[from] serde_json::Error),
+    /// The wrong account.
+    #[error("the credentials belong to account {found}, and [cloud] wants {wanted}: choose another profile")]
+    Account { found: String, wanted: String },
+}
+
+impl HostError {
+    /// What to do about it, where the message does not say it.
+    pub(crate) fn help(&self) -> Option<&str> {
+        match self {
+            Self::Aws(error) => error.help(),
+            _ => None,
+        }
+    }
+}
+
+/// A cloud that answers.
+pub(crate) struct Connection {
+    /// The connection that all stages share.
+    pub(crate) aws: Arc<Aws>,
+    /// Where it is, in words.
+    pub(crate) target: String,
+}
+
+/// Connects to what `[cloud]` names. The embedded cloud is started if it does not run.
+pub(crate) async fn connect(table: &Value) -> Result<Connection, HostError> {
+    let table: CloudTable = serde_json::from_value(table.clone())?;
+    let aws = match table.target {
+        Target::Local => {
+            let region = table.region.as_deref().unwrap_or(LOCAL_REGION);
+            let started = cloud::start(&cloud::directory(), &StartOptions::default()).await?;
+            Aws::embedded(started.record.endpoint, region)
+        }
+        Target::Aws => {
+            let settings = Settings {
+                region: table.region.clone(),
+                profile: table.profile.clone(),
+                endpoint_url: table.endpoint_url.clone(),
+                ..Settings::default()
+            };
+            Aws::connect(settings).await
+        }
+    };
+    let account = aws.check().await?;
+    if let Some(wanted) = table.account.filter(|wanted| *wanted != account) {
+        return Err(HostError::Account { found: account, wanted });
+    }
+    let target = describe(&aws, table.target, &account);
+    Ok(Connection { aws, target })
+}
+
+fn describe(aws: &Aws, target: Target, account: &str) -> String {
+    let region = aws.region().unwrap_or("no region");
+    match (target, aws.endpoint_url()) {
+        (Target::Local, Some(endpoint)) => format!("the embedded cloud ({region}, {endpoint})"),
+        (_, Some(endpoint)) => format!("{endpoint} ({region}, account {account})"),
+        (_, None) => format!("AWS ({region}, account {account})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_of_the_cloud_table_knows_its_keys() {
+        let schema = cloud_schema();
+        let keys: Vec<_> = schema["properties"].as_object().expect("keys").keys().collect();
+        assert_eq!(keys, ["target", "region", "profile", "account", "endpoint_url"]);
+        assert_eq!(schema["additionalProperties"], false);
+    }
+
+    #[test]
+    fn every_built_in_kind_describes_itself() {
+        let registry = manifests();
+        for kind in registry.stages() {
+            assert!(kind.manifest.inputs["properties"].is_object(), "{}", kind.manifest.kind);
+            assert!(!kind.manifest.summary.is_empty(), "{}", kind.manifest.kind);
+        }
+        assert_eq!(registry.stages().count(), 7);
+    }
+}

@@ -1,0 +1,190 @@
+//! Commands that only look: `pipeline check`, `outputs`, `stages`.
+
+use std::io::{self, Write};
+
+use pipeline_core::{Pipeline, State, StateStore};
+use pipeline_sdk::{Manifest, Value};
+
+use crate::arguments::{FileOptions, OutputsOptions, StagesOptions};
+use crate::exit::Exit;
+use crate::host;
+use crate::run::{self, CommandError, finish};
+
+/// `pipeline check`: reads the file and says which stages it has, without calling anything.
+pub(crate) fn check(options: &FileOptions) -> Exit {
+    finish(try_check(options), options.json)
+}
+
+fn try_check(options: &FileOptions) -> Result<Exit, CommandError> {
+    let pipeline = run::load(options)?;
+    let mut out = io::stdout().lock();
+    if options.json {
+        let stages: Vec<_> = pipeline.stages().map(|(name, kind)| describe(&pipeline, name, kind)).collect();
+        writeln!(out, "{}", Value::Array(stages))?;
+        return Ok(Exit::Succeeded);
+    }
+    writeln!(out, "{} is valid: {}", options.file.display(), pipeline.id().canonical())?;
+    let width = pipeline.stages().map(|(name, _)| name.as_str().len()).max().unwrap_or(0);
+    for (name, kind) in pipeline.stages() {
+        let needs: Vec<_> = pipeline.needs(name).into_iter().map(|need| need.as_str()).collect();
+        let after = if needs.is_empty() { String::new() } else { format!("  after {}", needs.join(", ")) };
+        writeln!(out, "  {name:width$}  {kind:12}{after}")?;
+    }
+    Ok(Exit::Succeeded)
+}
+
+fn describe(pipeline: &Pipeline, name: &pipeline_sdk::StageName, kind: &str) -> Value {
+    let needs: Vec<_> = pipeline.needs(name).into_iter().map(|need| need.as_str()).collect();
+    serde_json::json!({ "name": name, "uses": kind, "needs": needs })
+}
+
+/// `pipeline outputs`: what the last run left for others, from the state.
+pub(crate) async fn outputs(options: &OutputsOptions) -> Exit {
+    finish(try_outputs(options).await, options.file.json)
+}
+
+async fn try_outputs(options: &OutputsOptions) -> Result<Exit, CommandError> {
+    let pipeline = run::load(&options.file)?;
+    let bytes = run::store(&pipeline)
+        .peek(&pipeline.id().environment)
+        .await
+        .map_err(pipeline_core::EngineError::from)?;
+    let Some(bytes) = bytes else {
+        eprintln!("nothing was run in the environment `{}` yet", pipeline.id().environment);
+        return Ok(Exit::Failed);
+    };
+    let state = State::decode(&bytes).map_err(pipeline_core::EngineError::from)?;
+    write_outputs(&mut io::stdout().lock(), &state, options)
+}
+
+fn write_outputs(out: &mut dyn Write, state: &State, options: &OutputsOptions) -> Result<Exit, CommandError> {
+    if let Some(wanted) = &options.name {
+        let (stage, key) = wanted.split_once('.').unwrap_or((wanted, ""));
+        let record = state.stages.iter().find(|(name, _)| name.as_str() == stage);
+        let Some(value) = record.and_then(|(_, record)| record.outputs.values.get(key)) else {
+            eprintln!("there is no output `{wanted}`: `pipeline outputs` lists them");
+            return Ok(Exit::Failed);
+        };
+        // A text goes out bare, for `$(pipeline outputs dns.url)`.
+        match value {
+            Value::String(text) if !options.file.json => writeln!(out, "{text}")?,
+            other => writeln!(out, "{other}")?,
+        }
+        return Ok(Exit::Succeeded);
+    }
+    if options.file.json {
+        let all: serde_json::Map<_, _> = state
+            .stages
+            .iter()
+            .map(|(name, record)| (name.to_string(), serde_json::json!(record.outputs.values)))
+            .collect();
+        writeln!(out, "{}", Value::Object(all))?;
+        return Ok(Exit::Succeeded);
+    }
+    for (name, record) in &state.stages {
+        for (key, value) in &record.outputs.values {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            writeln!(out, "{name}.{key} = {value}")?;
+        }
+    }
+    Ok(Exit::Succeeded)
+}
+
+/// `pipeline stages`: what `uses` can name, and what each takes and gives.
+pub(crate) fn stages(options: &StagesOptions) -> Exit {
+    match try_stages(options) {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprintln!("error: {error}");
+            Exit::Failed
+        }
+    }
+}
+
+fn try_stages(options: &StagesOptions) -> io::Result<Exit> {
+    let registry = host::manifests();
+    let kinds = || {
+        let stages = registry.stages().map(|kind| ("stage", &kind.manifest));
+        stages.chain(registry.notifiers().map(|kind| ("notifier", &kind.manifest)))
+    };
+    let mut out = io::stdout().lock();
+    match &options.kind {
+        None => {
+            for (role, manifest) in kinds() {
+                writeln!(out, "{:12} {role:9} {}", manifest.kind, manifest.summary)?;
+            }
+            Ok(Exit::Succeeded)
+        }
+        Some(kind) => match kinds().find(|(_, manifest)| manifest.kind == *kind) {
+            Some((_, manifest)) if options.markdown => {
+                write_markdown(&mut out, manifest).map(|()| Exit::Succeeded)
+            }
+            Some((_, manifest)) => write_manifest(&mut out, manifest).map(|()| Exit::Succeeded),
+            None => {
+                eprintln!("there is no kind `{kind}`: `pipeline stages` lists them");
+                Ok(Exit::Usage)
+            }
+        },
+    }
+}
+
+/// One property of a schema, as people read it.
+struct Property<'a> {
+    name: &'a str,
+    required: bool,
+    default: Option<&'a Value>,
+    description: String,
+}
+
+fn properties(schema: &Value) -> Vec<Property<'_>> {
+    let required =
+        |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    fields
+        .map(|(name, property)| Property {
+            name,
+            required: required(name),
+            default: property.get("default").filter(|value| !value.is_null()),
+            description: property["description"].as_str().unwrap_or_default().replace('\n', " "),
+        })
+        .collect()
+}
+
+fn write_manifest(out: &mut dyn Write, manifest: &Manifest) -> io::Result<()> {
+    writeln!(out, "{}: {}", manifest.kind, manifest.summary)?;
+    for (title, schema) in [("Inputs", &manifest.inputs), ("Outputs", &manifest.outputs)] {
+        let properties = properties(schema);
+        if properties.is_empty() {
+            continue;
+        }
+        writeln!(out, "\n{title}")?;
+        let width = properties.iter().map(|property| property.name.len()).max().unwrap_or(0);
+        for property in properties {
+            let needed = if property.required && title == "Inputs" { " (required)" } else { "" };
+            let default = property.default.map(|value| format!(" [{value}]")).unwrap_or_default();
+            writeln!(out, "  {:width$}  {}{default}{needed}", property.name, property.description)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_markdown(out: &mut dyn Write, manifest: &Manifest) -> io::Result<()> {
+    writeln!(out, "## `{}`\n\n{}.", manifest.kind, manifest.summary)?;
+    for (title, schema) in [("Input", &manifest.inputs), ("Output", &manifest.outputs)] {
+        let properties = properties(schema);
+        if properties.is_empty() {
+            continue;
+        }
+        writeln!(out, "\n| {title} | Default | Meaning |\n| --- | --- | --- |")?;
+        for property in properties {
+            let default = match property.default {
+                Some(value) => format!("`{value}`"),
+                None if property.required && title == "Input" => "required".into(),
+                None => String::new(),
+            };
+            let meaning = property.description.replace('|', "\\|");
+            writeln!(out, "| `{}` | {default} | {meaning} |", property.name)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,274 @@
+//! `pipeline plan`, `run` and `destroy`.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use pipeline_aws::Aws;
+use pipeline_core::{
+    Cancellation, ConfigErrors, Engine, EngineError, LoadOptions, LocalStore, Pipeline, Plan, Run, RunReport,
+    StageFailure, StoreError,
+};
+use pipeline_sdk::{Mode, RunCommand, RunOutcome};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::arguments::{DestroyOptions, FileOptions, PlanOptions, RunOptions};
+use crate::exit::Exit;
+use crate::host::{self, Connection, HostError};
+use crate::render::{self, JsonLines, Shown, Style, Text};
+
+/// The exit code of a process that a second signal ends at once, as shells give it: 128 + SIGINT.
+const AT_ONCE: i32 = 130;
+
+/// Why a command ended before there was a run, or without a report.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// The file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// There is no cloud to work on.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The run could not begin or plan.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The terminal or a pipe failed.
+    #[error("cannot write: {0}")]
+    Output(#[from] io::Error),
+    /// A command that removes everything was not confirmed.
+    #[error("nothing was removed: confirm with `--yes` where there is no terminal to ask on")]
+    NotConfirmed,
+}
+
+impl CommandError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) => Exit::Usage,
+            Self::Engine(EngineError::Store(StoreError::Locked { .. })) => Exit::Locked,
+            Self::Engine(EngineError::Cancelled) => Exit::Cancelled,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+/// `pipeline plan`
+pub(crate) async fn plan(options: PlanOptions) -> Exit {
+    finish(try_plan(&options).await, options.file.json)
+}
+
+/// `pipeline run`
+pub(crate) async fn run(options: RunOptions) -> Exit {
+    finish(try_run(&options.file).await, options.file.json)
+}
+
+/// `pipeline destroy`
+pub(crate) async fn destroy(options: DestroyOptions) -> Exit {
+    finish(try_destroy(&options).await, options.file.json)
+}
+
+/// Reads and checks the file that `options` names.
+pub(crate) fn load(options: &FileOptions) -> Result<Pipeline, ConfigErrors> {
+    let load = LoadOptions {
+        registry: host::manifests(),
+        cloud_schema: host::cloud_schema(),
+        environment: options.environment.clone(),
+        vars: options.variables(),
+        env: std::env::vars().collect(),
+        parallelism: options.parallelism,
+    };
+    Pipeline::load(&options.file, &load)
+}
+
+/// Where the states of this pipeline are kept: `PIPELINE_STATE_DIR`, or `.pipeline` beside its file.
+pub(crate) fn store(pipeline: &Pipeline) -> LocalStore {
+    match std::env::var_os("PIPELINE_STATE_DIR") {
+        Some(folder) => LocalStore::new(PathBuf::from(folder)),
+        None => LocalStore::beside(pipeline.directory()),
+    }
+}
+
+/// A run that began, and what is needed to show how it goes on.
+struct Begun {
+    run: Run,
+    pipeline: Pipeline,
+    aws: Arc<Aws>,
+    json: bool,
+    style: Style,
+}
+
+async fn begin(options: &FileOptions, command: RunCommand) -> Result<Begun, CommandError> {
+    let pipeline = load(options)?;
+    let Connection { aws, target } = host::connect(pipeline.cloud()).await?;
+    let style = Style::of_stdout();
+    let sink = if options.json {
+        render::sink(Box::new(JsonLines(io::stdout())))
+    } else {
+        render::sink(Box::new(Text::new(io::stdout(), style)))
+    };
+    let store = Arc::new(store(&pipeline));
+    let engine = Engine::new(pipeline.clone(), host::registry(&aws), store, sink);
+    let cancel = Cancellation::new();
+    listen_for_signals(cancel.clone())?;
+    let run = engine.begin(command, target, cancel).await?;
+    Ok(Begun { run, pipeline, aws, json: options.json, style })
+}
+
+/// The first signal asks the run to stop and roll back; the second one ends the process at once,
+/// which leaves a run that the next one finds.
+fn listen_for_signals(cancel: Cancellation) -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        loop {
+            let cause = tokio::select! {
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
+            };
+            if cancel.is_requested() {
+                std::process::exit(AT_ONCE);
+            }
+            cancel.request(cause);
+        }
+    });
+    Ok(())
+}
+
+async fn try_plan(options: &PlanOptions) -> Result<Exit, CommandError> {
+    let mode = if options.destroy { Mode::Destroy } else { Mode::Converge };
+    let mut begun = begin(&options.file, RunCommand::Plan).await?;
+    let plan = begun.run.plan(mode).await?;
+    begun.show(&plan)?;
+    let changes = !plan.is_empty();
+    begun.run.close(Some(&plan)).await;
+    Ok(if changes && options.detailed_exit_code { Exit::Changes } else { Exit::Succeeded })
+}
+
+async fn try_run(options: &FileOptions) -> Result<Exit, CommandError> {
+    let mut begun = begin(options, RunCommand::Run).await?;
+    let plan = begun.run.plan(Mode::Converge).await?;
+    begun.show(&plan)?;
+    begun.carry_out(plan).await
+}
+
+async fn try_destroy(options: &DestroyOptions) -> Result<Exit, CommandError> {
+    let mut begun = begin(&options.file, RunCommand::Destroy).await?;
+    let plan = begun.run.plan(Mode::Destroy).await?;
+    begun.show(&plan)?;
+    if !plan.is_empty() && !options.yes && !confirmed(&begun.pipeline)? {
+        begun.run.close(Some(&plan)).await;
+        return Err(CommandError::NotConfirmed);
+    }
+    begun.carry_out(plan).await
+}
+
+/// Asks for the name of what is to be removed: a `y` is typed too quickly.
+fn confirmed(pipeline: &Pipeline) -> io::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    let name = pipeline.id().canonical();
+    print!("Type {name} to remove all of this: ");
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim() == name)
+}
+
+impl Begun {
+    fn show(&self, plan: &Plan) -> io::Result<()> {
+        if self.json || plan.is_empty() {
+            return Ok(());
+        }
+        let stages: Vec<_> = plan
+            .stages
+            .iter()
+            .map(|stage| Shown { name: &stage.name, changes: &stage.plan.changes })
+            .collect();
+        render::write_plan(&mut io::stdout().lock(), &stages, self.style)
+    }
+
+    async fn carry_out(self, plan: Plan) -> Result<Exit, CommandError> {
+        let Self { run, pipeline, aws, json, .. } = self;
+        let report = run.apply(plan).await;
+        if !json {
+            write_report(&mut io::stdout().lock(), &report, &pipeline, &aws)?;
+        }
+        Ok(exit_of(report.outcome))
+    }
+}
+
+/// What the events do not say: how much was asked of AWS, and where the app is.
+fn write_report(out: &mut dyn Write, report: &RunReport, pipeline: &Pipeline, aws: &Aws) -> io::Result<()> {
+    let calls = aws.calls();
+    match calls.mutations() {
+        0 => writeln!(out, "{} calls, all of them reads; no mutating call was made", calls.total())?,
+        changes => writeln!(out, "{} calls: {} reads, {changes} changes", calls.total(), calls.reads())?,
+    }
+    if let Some(help) = &report.help {
+        writeln!(out, "help: {help}")?;
+    }
+    if matches!(report.outcome, RunOutcome::Succeeded | RunOutcome::Unchanged) {
+        for url in report.outputs.values().filter_map(|outputs| outputs.get("url")?.as_str()) {
+            writeln!(out, "{}", pipeline.redactor().text(url))?;
+        }
+    }
+    Ok(())
+}
+
+fn exit_of(outcome: RunOutcome) -> Exit {
+    match outcome {
+        RunOutcome::Succeeded | RunOutcome::Unchanged => Exit::Succeeded,
+        RunOutcome::Failed => Exit::Failed,
+        RunOutcome::RolledBack => Exit::RolledBack,
+        RunOutcome::Cancelled => Exit::Cancelled,
+        RunOutcome::Stuck => Exit::Stuck,
+    }
+}
+
+/// Turns what came of a command into an exit code, and says what went wrong on standard error.
+pub(crate) fn finish(result: Result<Exit, CommandError>, json: bool) -> Exit {
+    let error = match result {
+        Ok(exit) => return exit,
+        Err(error) => error,
+    };
+    if json && matches!(error, CommandError::Engine(EngineError::Plan(_))) {
+        // The last event said it.
+        return error.exit();
+    }
+    eprint!("{}", explain(&error));
+    error.exit()
+}
+
+/// An error as it is shown: with its place in the file where it has one, and what to do.
+fn explain(error: &CommandError) -> String {
+    match error {
+        CommandError::Config(errors) => diagnose(errors),
+        CommandError::Engine(EngineError::Plan(failures)) => failures.iter().map(explain_stage).collect(),
+        CommandError::Host(host) => with_help(&host.to_string(), host.help()),
+        other => with_help(&other.to_string(), None),
+    }
+}
+
+fn explain_stage(failure: &StageFailure) -> String {
+    with_help(&failure.to_string(), failure.help.as_deref())
+}
+
+fn with_help(message: &str, help: Option<&str>) -> String {
+    let help = help.map(|help| format!("  help: {help}\n")).unwrap_or_default();
+    format!("error: {message}\n{help}")
+}
+
+fn diagnose(errors: &ConfigErrors) -> String {
+    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(theme);
+    let mut text = String::new();
+    for error in errors.errors() {
+        // Writing to a string cannot fail; a diagnostic that cannot be drawn is said in words.
+        if handler.render_report(&mut text, error).is_err() {
+            text.push_str(&with_help(&error.to_string(), None));
+        }
+    }
+    text
+}

@@ -1,0 +1,125 @@
+//! The sample pipeline, from nothing to live traffic and back, on the real binary.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use pipeline_tests::cloud::eventually;
+use pipeline_tests::load::{self, LoadOptions};
+use pipeline_tests::{Finished, Load, LoadSummary, LocalCloud, LocalCloudOptions, Pipeline, binary, dns};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const HOST: &str = "hello-local.pipeline.test";
+
+/// Requests per second while something is deployed: enough that a gap of 10 ms shows.
+const RATE: u32 = 300;
+
+/// Two clouds give load balancers and tasks of the same names the same addresses, so one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A cloud and a state of its own for the sample at the top of the repository.
+struct Sample {
+    cloud: LocalCloud,
+    state: TempDir,
+}
+
+impl Sample {
+    fn on(runtime: &'static str) -> Self {
+        let options = LocalCloudOptions { runtime, ..LocalCloudOptions::default() };
+        let cloud = LocalCloud::start(&options).expect("a cloud");
+        Self { cloud, state: tempfile::tempdir().expect("folder") }
+    }
+
+    fn command(&self, args: &[&str]) -> Pipeline {
+        Pipeline::new(&binary::repository())
+            .args(args)
+            .env("PIPELINE_CLOUD_DIR", self.cloud.directory())
+            .env("PIPELINE_STATE_DIR", self.state.path())
+    }
+
+    fn run(&self, args: &[&str], code: i32) -> Finished {
+        self.command(args).run().expect("runs").expect_code(code)
+    }
+
+    fn load(&self) -> LoadOptions {
+        let status = self.cloud.status().expect("status");
+        let server = status["dns"].as_str().and_then(|text| text.parse().ok()).expect("a DNS server");
+        let addresses = dns::lookup(server, HOST).expect("an answer");
+        let address = self.cloud.listener("hello-local", 443).expect("a listener");
+        assert_eq!(
+            addresses,
+            [match address.ip() {
+                std::net::IpAddr::V4(address) => address,
+                std::net::IpAddr::V6(_) => unreachable!("load balancers have IPv4 addresses"),
+            }]
+        );
+        let tls =
+            load::trusting(status["certificate_authority"].as_str().expect("certificates")).expect("TLS");
+        LoadOptions { tls: Some(tls), ..LoadOptions::new(address, HOST, RATE) }
+    }
+
+    /// Runs `args` while requests are sent.
+    fn run_under_load(&self, args: &[&str], code: i32) -> (Finished, LoadSummary) {
+        let runtime = tokio::runtime::Runtime::new().expect("runtime");
+        let options = self.load();
+        let load = runtime.block_on(async { Load::start(&options) });
+        let answered =
+            |load: &Load| if load.counts().0 > 50 { Ok(()) } else { Err("no answers yet".to_owned()) };
+        eventually(Duration::from_secs(10), || answered(&load)).expect("load");
+        let finished = self.run(args, code);
+        (finished, runtime.block_on(load.stop()))
+    }
+}
+
+fn body(options: &LoadOptions) -> String {
+    tokio::runtime::Runtime::new().expect("runtime").block_on(load::get(options)).expect("an answer")
+}
+
+fn last_versions(summary: &LoadSummary) -> Vec<&String> {
+    summary.timeline.last().map(|slice| slice.answers.keys().collect()).unwrap_or_default()
+}
+
+/// The whole life of the sample.
+fn walk(runtime: &'static str) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let sample = Sample::on(runtime);
+    sample.run(&["run"], 0);
+    assert!(body(&sample.load()).contains("version 1"));
+
+    let (_, canary) = sample.run_under_load(&["run", "--var", "version=2"], 0);
+    assert_eq!(canary.failed, 0, "{:?}", canary.failures);
+    let mixed = canary.timeline.iter().any(|slice| slice.answers.len() == 2);
+    assert!(mixed, "a canary has both versions in traffic: {:?}", canary.timeline);
+    assert_eq!(last_versions(&canary), ["2"]);
+
+    let broken = ["run", "--var", "version=3", "--var", "healthy=false"];
+    let (finished, failing) = sample.run_under_load(&broken, 3);
+    assert_eq!(failing.failed, 0, "{:?}", failing.failures);
+    assert_eq!(last_versions(&failing), ["2"]);
+    assert!(finished.stdout.contains("Failed and rolled back"), "{}", finished.stdout);
+
+    let again = sample.run(&["run", "--var", "version=2"], 0);
+    assert!(again.stdout.contains("no mutating call was made"), "{}", again.stdout);
+    sample.run(&["plan", "--detailed-exit-code", "--var", "version=2"], 0);
+
+    sample.run(&["destroy", "--yes"], 0);
+    let left = sample.cloud.status().expect("status")["resources"].clone();
+    assert_eq!(left, Value::Object(serde_json::Map::new()));
+}
+
+#[test]
+fn processes_go_live_and_back() {
+    assert!(hello().exists(), "{} is missing: `cargo xtask sample` builds it", hello().display());
+    walk("process");
+}
+
+#[test]
+fn docker_containers_go_live_and_back() {
+    assert!(hello().exists(), "{} is missing: `cargo xtask sample` builds it", hello().display());
+    walk("docker");
+}
+
+fn hello() -> PathBuf {
+    binary::repository().join("examples/hello/hello")
+}

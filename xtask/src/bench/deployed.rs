@@ -1,0 +1,75 @@
+//! The sample's pipeline on a cloud of its own, deployed once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use pipeline_tests::{LocalCloud, LocalCloudOptions};
+use tempfile::TempDir;
+
+use super::{Bench, balancer};
+use crate::shell::{self, StepError};
+
+/// The region of `pipeline.toml`.
+pub(super) const REGION: &str = "eu-central-1";
+
+/// The cloud and the state, which go when this is dropped.
+pub(super) struct Deployed {
+    /// Where the sample lives.
+    pub(super) cloud: LocalCloud,
+    state: TempDir,
+    program: PathBuf,
+}
+
+impl Deployed {
+    /// Starts a cloud with real tasks and deploys version 1.
+    pub(super) fn start(bench: &Bench) -> Result<Self, StepError> {
+        let options = LocalCloudOptions { runtime: "process", speed: 60.0, inert: false };
+        let cloud = LocalCloud::start_by(bench.program.clone(), &options).map_err(StepError::Other)?;
+        let state = tempfile::tempdir().map_err(StepError::file(std::env::temp_dir()))?;
+        let deployed = Self { cloud, state, program: bench.program.clone() };
+        println!("deploying the sample");
+        shell::quiet(&mut deployed.command(&sample(), "1"))?;
+        Ok(deployed)
+    }
+
+    /// `pipeline run` of `file`, which is the sample's, with a version.
+    pub(super) fn command(&self, file: &Path, version: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .current_dir(shell::root())
+            .args(["run", "--var", &format!("version={version}"), "--file"])
+            .arg(file)
+            .stdin(Stdio::null())
+            .env("NO_COLOR", "1")
+            .env("PIPELINE_CLOUD_DIR", self.cloud.directory())
+            .env("PIPELINE_STATE_DIR", self.state.path());
+        self.credentials(&mut command);
+        command
+    }
+
+    /// Sets what AWS clients need to work on this cloud.
+    pub(super) fn credentials(&self, command: &mut Command) {
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+        command
+            .env("AWS_ACCESS_KEY_ID", "bench")
+            .env("AWS_SECRET_ACCESS_KEY", "bench")
+            .env("AWS_REGION", REGION)
+            .env("AWS_DEFAULT_REGION", REGION)
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+    }
+
+    /// Where its cloud answers AWS calls.
+    pub(super) fn endpoint(&self) -> Result<SocketAddr, StepError> {
+        balancer::endpoint(&self.cloud)
+    }
+}
+
+/// The sample's `pipeline.toml`.
+pub(super) fn sample() -> PathBuf {
+    shell::root().join("pipeline.toml")
+}

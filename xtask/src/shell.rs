@@ -1,0 +1,81 @@
+//! Running other programs, and saying so.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    /// A program could not be started.
+    #[error("cannot start `{program}`: {source}")]
+    Start { program: String, source: std::io::Error },
+    /// A program failed.
+    #[error("`{command}` failed ({status}){output}")]
+    Failed { command: String, status: std::process::ExitStatus, output: String },
+    /// A file could not be used.
+    #[error("cannot use {}: {source}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    /// Anything else, said in full.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl StepError {
+    /// For `map_err` on file operations.
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+}
+
+/// The folder of the repository.
+pub(crate) fn root() -> PathBuf {
+    pipeline_tests::binary::repository()
+}
+
+/// Where builds go: `CARGO_TARGET_DIR`, or `target/` of the repository.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// `cargo` of this toolchain, in the repository.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()).args(arguments);
+    command
+}
+
+/// Says what is run, runs it with its output shown, and fails if it fails.
+pub(crate) fn run(command: &mut Command) -> Result<(), StepError> {
+    let text = describe(command);
+    println!("$ {text}");
+    let status = command.status().map_err(start(command))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(StepError::Failed { command: text, status, output: String::new() })
+    }
+}
+
+/// Runs a command whose output matters only if it fails.
+pub(crate) fn quiet(command: &mut Command) -> Result<String, StepError> {
+    let result = command.stdin(Stdio::null()).output().map_err(start(command))?;
+    let stdout = String::from_utf8_lossy(&result.stdout).into_owned();
+    if result.status.success() {
+        return Ok(stdout);
+    }
+    let output = format!("\n{stdout}{}", String::from_utf8_lossy(&result.stderr));
+    Err(StepError::Failed { command: describe(command), status: result.status, output })
+}
+
+fn start(command: &Command) -> impl FnOnce(std::io::Error) -> StepError + use<> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    move |source| StepError::Start { program, source }
+}
+
+fn describe(command: &Command) -> String {
+    let program = PathBuf::from(command.get_program());
+    let name = program.file_name().unwrap_or(command.get_program()).to_string_lossy().into_owned();
+    let arguments = command.get_args().map(|argument| argument.to_string_lossy().into_owned());
+    std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,77 @@
+//! `cargo xtask test`: formatting, lints, all tests.
+
+use std::process::Command;
+
+use clap::Args;
+
+use crate::shell::{self, StepError};
+use crate::{docker, python, sample};
+
+/// Tests that need a Docker daemon have this in their names.
+const DOCKER_TESTS: &str = "docker_";
+
+/// Which tests.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Only tests whose names contain this, without formatting and lints.
+    filter: Option<String>,
+}
+
+/// Runs them.
+pub(crate) fn run(options: &Options) -> Result<(), StepError> {
+    if options.filter.is_none() {
+        shell::run(&mut shell::cargo(&["fmt", "--all", "--check"]))?;
+        let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
+        shell::run(&mut shell::cargo(&clippy))?;
+    }
+    let docker = docker::ensure();
+    if let (Err(reason), Some(_)) = (&docker, std::env::var_os("PIPELINE_REQUIRE_DOCKER")) {
+        return Err(StepError::Other(format!("PIPELINE_REQUIRE_DOCKER is set: {reason}")));
+    }
+    dns_and_http_clients()?;
+    let python = python::environment("python", &["awscli", "boto3"])?;
+    sample::build()?;
+    shell::run(&mut shell::cargo(&["build", "--quiet", "--workspace", "--all-targets"]))?;
+
+    let mut tests = shell::cargo(&["test", "--workspace", "--quiet"]);
+    // Embedded clouds of two tests would give the same addresses to load balancers of the same name.
+    tests.env("RUST_TEST_THREADS", "1");
+    tests.env("PIPELINE_TEST_PYTHON", python.join("bin"));
+    tests.arg("--");
+    tests.args(&options.filter);
+    if docker.is_err() {
+        tests.args(["--skip", DOCKER_TESTS]);
+    }
+    shell::run(&mut tests)?;
+    match docker {
+        Ok(()) => println!("all tests passed, those with Docker too"),
+        Err(reason) => report_skipped(&reason)?,
+    }
+    Ok(())
+}
+
+/// `dig` and `curl`, which tests call; installed where Docker would be.
+fn dns_and_http_clients() -> Result<(), StepError> {
+    let missing = |program, version| shell::quiet(Command::new(program).arg(version)).is_err();
+    let packages = [("dig", "-v", "dnsutils"), ("curl", "--version", "curl")];
+    let wanted: Vec<_> = packages
+        .iter()
+        .filter(|(program, version, _)| missing(program, version))
+        .map(|(_, _, package)| *package)
+        .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", wanted.join(" "));
+    python::apt_install(&wanted)
+}
+
+fn report_skipped(reason: &str) -> Result<(), StepError> {
+    let listed =
+        shell::quiet(&mut shell::cargo(&["test", "--workspace", "--quiet", "--", "--list", DOCKER_TESTS]))?;
+    println!("all other tests passed; skipped, because {reason}:");
+    for line in listed.lines().filter_map(|line| line.strip_suffix(": test")) {
+        println!("  {line}");
+    }
+    Ok(())
+}
