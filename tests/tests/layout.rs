@@ -15,7 +15,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stage-*", &["pipeline-sdk", "pipeline-aws"]),
     ("notify-*", &["pipeline-sdk"]),
     // The cloud and the stages meet over HTTP alone.
-    ("pipeline-local-cloud", &[]),
+    ("pipeline-data-plane", &[]),
+    ("pipeline-local-cloud", &["pipeline-data-plane"]),
     ("pipeline-cli", &["pipeline-*", "stage-*", "notify-*"]),
     ("pipeline-tests", &[]),
     ("xtask", &["pipeline-tests"]),
@@ -26,7 +27,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("pipeline-sdk", &["aws-*", "clap", "petgraph"]),
     ("pipeline-core", &["aws-*", "clap", "indicatif", "libloading", "bollard"]),
-    ("pipeline-local-cloud", &["aws-*", "clap"]),
+    ("pipeline-data-plane", &["aws-*", "clap"]),
+    ("pipeline-local-cloud", &["aws-*", "clap", "bollard", "hyper"]),
 ];
 
 /// A second TLS stack, in any of its forms.

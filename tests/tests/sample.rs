@@ -1,7 +1,6 @@
 //! The sample pipeline, from nothing to live traffic and back, on the real binary.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use pipeline_tests::cloud::eventually;
@@ -14,9 +13,6 @@ const HOST: &str = "hello-local.pipeline.test";
 
 /// Requests per second while something is deployed: enough that a gap of 10 ms shows.
 const RATE: u32 = 300;
-
-/// Two clouds give load balancers and tasks of the same names the same addresses, so one at a time.
-static ALONE: Mutex<()> = Mutex::new(());
 
 /// A cloud and a state of its own for the sample at the top of the repository.
 struct Sample {
@@ -82,7 +78,6 @@ fn last_versions(summary: &LoadSummary) -> Vec<&String> {
 
 /// The whole life of the sample.
 fn walk(runtime: &'static str) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let sample = Sample::on(runtime);
     sample.run(&["run"], 0);
     assert!(body(&sample.load()).contains("version 1"));

@@ -34,8 +34,6 @@ pub(crate) fn run(options: &Options) -> Result<(), StepError> {
     shell::run(&mut shell::cargo(&["build", "--quiet", "--workspace", "--all-targets"]))?;
 
     let mut tests = shell::cargo(&["test", "--workspace", "--quiet"]);
-    // Embedded clouds of two tests would give the same addresses to load balancers of the same name.
-    tests.env("RUST_TEST_THREADS", "1");
     tests.env("PIPELINE_TEST_PYTHON", python.join("bin"));
     tests.arg("--");
     tests.args(&options.filter);

@@ -14,15 +14,15 @@ use crate::clock::Clock;
 use crate::controllers::names::WorldNames;
 use crate::controllers::routing::Routing;
 use crate::controllers::{codedeploy, ecs::EcsController, scaling};
-use crate::dataplane::dns::{DnsError, DnsServer, Zones};
-use crate::dataplane::image::{BlobStore, Digest, Images};
-use crate::dataplane::registry::{Registry, Repositories, Uploads};
-use crate::dataplane::runtime::{self, RuntimeError, RuntimeKind, TaskEvent, TaskRuntime};
 use crate::front::{self, Front};
 use crate::services::Settings;
 use crate::services::ecr::WorldRepositories;
 use crate::status;
 use crate::world::{SaveError, World};
+use pipeline_data_plane::dns::{DnsError, DnsServer, Zones};
+use pipeline_data_plane::image::{BlobStore, Digest, Images};
+use pipeline_data_plane::registry::{Registry, Repositories, Uploads};
+use pipeline_data_plane::runtime::{self, AddressBook, RuntimeError, RuntimeKind, TaskEvent, TaskRuntime};
 
 /// What runs the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -149,6 +149,7 @@ impl Cloud {
         let listener = TcpListener::bind(address).await.map_err(listening)?;
         let endpoint = listener.local_addr().map_err(listening)?;
         let folder = Folder::open(options.directory.as_deref())?;
+        world.write(|state| state.addresses = AddressBook::of(&folder.cloud_id()));
         let clock = Clock::new(options.speed);
         let store = folder.store()?;
         let uploads = Uploads::new(store.clone());

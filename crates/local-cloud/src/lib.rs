@@ -7,7 +7,9 @@
 //! - `world`: what exists, in memory behind one lock, saved to disk, watched by version.
 //! - `controllers`: move what exists towards what is desired. They act outside of the lock and
 //!   commit what they observed.
-//! - `dataplane`: what carries traffic and runs tasks. Knows nothing of the world.
+//!
+//! What carries traffic and runs tasks is the crate `pipeline-data-plane`, which knows nothing of the
+//! world.
 //!
 //! It shares no type with the stages: they meet over HTTP alone.
 
@@ -16,7 +18,6 @@
 mod clock;
 mod cloud;
 mod controllers;
-pub mod dataplane;
 mod front;
 mod services;
 mod status;

@@ -1,8 +1,9 @@
 //! The stage `alb`: an application load balancer with two target groups.
 //!
 //! Traffic moves between the groups with every deployment, so the stage never says which of them is
-//! live: listeners are made with a forward, and from then on what they forward to is not compared and
-//! not touched. What it owns of a listener is its port, protocol, certificate and TLS policy.
+//! live: it reads that from the listeners. A new listener forwards to the live group, and from then on
+//! what it forwards to is not compared and not touched. What the stage owns of a listener is its port,
+//! protocol, certificate and TLS policy.
 
 #![warn(missing_docs)]
 
@@ -52,7 +53,7 @@ pub struct AlbOutputs {
     pub test_listener_arn: Option<Maybe<String>>,
     /// Names of the two target groups, for the stage that shifts traffic between them.
     pub target_groups: [String; 2],
-    /// ARN of the target group in which a new service starts.
+    /// ARN of the target group that has the traffic, in which a new service starts.
     pub target_group_arn: Maybe<String>,
     /// ARN of the other one.
     pub other_target_group_arn: Maybe<String>,
@@ -65,6 +66,8 @@ pub struct AlbOutputs {
 pub struct Facts {
     /// The certificate of the HTTPS listener, where it is found by its domain.
     certificate: Option<String>,
+    /// Which of the two target groups has the traffic; the first one before there is any.
+    live: usize,
 }
 
 struct Alb {
@@ -106,25 +109,21 @@ impl Alb {
         inputs.certificate_arn.clone().or_else(|| facts.certificate.clone().map(Maybe::Known))
     }
 
-    fn listeners(
-        &self,
-        inputs: &AlbInputs,
-        names: &Names,
-        certificate: Option<Maybe<String>>,
-        tags: &Tags,
-    ) -> Vec<Listener> {
+    fn listeners(&self, inputs: &AlbInputs, names: &Names, facts: &Facts, tags: &Tags) -> Vec<Listener> {
+        let certificate = Self::certificate(inputs, facts);
         let listener = |role: Role, port, forward| {
             let id = names.listener_id(role);
             Listener::wanted(Arc::clone(&self.aws), id, names.balancer_id(), role, port, forward, tags)
         };
-        let live = || Forward::To(names.group_id(0));
+        let live = || Forward::To(names.group_id(facts.live));
         let http = match &certificate {
             Some(_) => listener(Role::Http, inputs.http_port, Forward::Redirect(inputs.https_port)),
             None => listener(Role::Http, inputs.http_port, live()),
         };
         let https =
             listener(Role::Https, inputs.https_port, live()).secured(certificate.clone(), &inputs.ssl_policy);
-        let mut listeners = vec![http, https];
+        // HTTPS first: from the moment on when HTTP redirects there, somebody has to listen.
+        let mut listeners = vec![https, http];
         if let Some(port) = inputs.test_port {
             let test = listener(Role::Test, port, live());
             listeners.push(match certificate {
@@ -149,10 +148,19 @@ impl AwsStage for Alb {
         inputs.adopt
     }
 
-    async fn look_up(&self, _reading: &Reading<'_>, inputs: &AlbInputs) -> Result<Facts, StageError> {
-        let Some(domain) = &inputs.certificate_domain else { return Ok(Facts::default()) };
-        let found = certificate::look_up(&self.aws, domain).await?;
-        Ok(Facts { certificate: Some(found) })
+    async fn look_up(&self, reading: &Reading<'_>, inputs: &AlbInputs) -> Result<Facts, StageError> {
+        inputs.check()?;
+        let names = Names::of(reading.context(), inputs)?;
+        let certificate = async {
+            match &inputs.certificate_domain {
+                Some(domain) => certificate::look_up(&self.aws, domain).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let ports = [inputs.https_port, inputs.http_port];
+        let live = listener::live_group(&self.aws, reading, &names.load_balancer, ports, &names.groups);
+        let (certificate, live) = futures::try_join!(certificate, live)?;
+        Ok(Facts { certificate, live: live.unwrap_or_default() })
     }
 
     fn resources(
@@ -161,7 +169,6 @@ impl AwsStage for Alb {
         inputs: &AlbInputs,
         facts: &Facts,
     ) -> Result<Vec<Box<dyn Resource>>, StageError> {
-        inputs.check()?;
         let names = Names::of(cx, inputs)?;
         let tags = Tags::of(cx, &inputs.tags)?;
         let aws = || Arc::clone(&self.aws);
@@ -170,8 +177,7 @@ impl AwsStage for Alb {
             resources.push(Box::new(TargetGroup::wanted(aws(), group, inputs, &tags)));
         }
         resources.push(Box::new(LoadBalancer::wanted(aws(), &names.load_balancer, inputs, &tags)));
-        let certificate = Self::certificate(inputs, facts);
-        for listener in self.listeners(inputs, &names, certificate, &tags) {
+        for listener in self.listeners(inputs, &names, facts, &tags) {
             resources.push(Box::new(listener));
         }
         Ok(resources)
@@ -207,8 +213,8 @@ impl AwsStage for Alb {
             https_listener_arn: secure.then(|| listener(Role::Https)),
             production_listener_arn: listener(if secure { Role::Https } else { Role::Http }),
             test_listener_arn: inputs.test_port.map(|_| listener(Role::Test)),
-            target_group_arn: known.maybe(&names.group_id(0), "arn"),
-            other_target_group_arn: known.maybe(&names.group_id(1), "arn"),
+            target_group_arn: known.maybe(&names.group_id(facts.live), "arn"),
+            other_target_group_arn: known.maybe(&names.group_id(1 - facts.live), "arn"),
             url: dns_name.clone().map(|name| format!("{scheme}://{name}")),
             dns_name,
             name: names.load_balancer,

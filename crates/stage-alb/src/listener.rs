@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action as ListenerAction, ActionTypeEnum, Certificate, Listener as Description, ProtocolEnum,
-    RedirectActionConfig, RedirectActionStatusCodeEnum,
+    Action as ListenerAction, ActionTypeEnum, Certificate, ForwardActionConfig, Listener as Description,
+    ProtocolEnum, RedirectActionConfig, RedirectActionStatusCodeEnum, TargetGroupTuple,
 };
 use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
 use pipeline_sdk::{Context, Maybe, Recorded, ResourceId, StageError, Value, async_trait, json};
@@ -73,12 +73,16 @@ impl Listener {
             Forward::Redirect(port) => json!(port),
             Forward::To(_) => Value::Null,
         };
-        let desired = Attributes::of(json!({
+        let mut desired = Attributes::of(json!({
             "port": port,
             "protocol": "HTTP",
             "redirect_to_port": redirect,
             "tags": tags.to_value(),
         }));
+        if let Forward::Redirect(_) = forward {
+            // Said, so that undoing the redirect knows where traffic went before.
+            desired.set("forward_to", Value::Null);
+        }
         let wanted = Wanted { exists: role != Role::Https, desired, forward };
         Self { aws, id, balancer, arn: None, port, wanted: Some(wanted) }
     }
@@ -107,36 +111,64 @@ impl Listener {
         }
     }
 
-    /// All listeners of the load balancer; the resources of one look share the answer.
-    async fn all(&self, reading: &Reading<'_>) -> Result<Vec<Description>, StageError> {
-        let name = &self.balancer.name;
-        let key = format!("listeners of {name}");
-        let found = reading.once(&key, || async {
-            let Some(balancer) = load_balancer::find(&self.aws, name).await? else { return Ok(Vec::new()) };
-            let arn = balancer.load_balancer_arn().unwrap_or_default();
-            let call = self.aws.elbv2().describe_listeners().load_balancer_arn(arn);
-            let answer = call.send().await.if_found("elasticloadbalancing:DescribeListeners")?;
-            Ok(answer.and_then(|answer| answer.listeners).unwrap_or_default())
-        });
-        Ok(found.await?.to_vec())
-    }
-
     fn action(&self, desired: &Attributes) -> Result<ListenerAction, StageError> {
         if let Some(port) = desired.value("redirect_to_port").as_u64() {
-            return redirect(port);
+            return Ok(redirect(port));
         }
         let builder = ListenerAction::builder().r#type(ActionTypeEnum::Forward);
         Ok(builder.target_group_arn(desired.need("forward_to")?).build())
     }
 }
 
-fn redirect(port: u64) -> Result<ListenerAction, StageError> {
+/// All listeners of a load balancer; the resources of one look share the answer.
+async fn all(aws: &Aws, reading: &Reading<'_>, balancer: &str) -> Result<Arc<Vec<Description>>, StageError> {
+    let ask = || async {
+        let found = load_balancer::find_once(aws, reading, balancer).await?;
+        let Some(balancer) = found.as_ref() else { return Ok(Vec::new()) };
+        let call = aws.elbv2().describe_listeners();
+        let call = call.load_balancer_arn(balancer.load_balancer_arn().unwrap_or_default());
+        let answer = call.send().await.if_found("elasticloadbalancing:DescribeListeners")?;
+        Ok(answer.and_then(|answer| answer.listeners).unwrap_or_default())
+    };
+    reading.once(&format!("listeners of {balancer}"), ask).await
+}
+
+/// Which of `groups` has most of the traffic of the load balancer called `balancer`, by the first of
+/// `ports` that forwards. None if nothing is forwarded to either of them yet.
+pub(crate) async fn live_group(
+    aws: &Aws,
+    reading: &Reading<'_>,
+    balancer: &str,
+    ports: [u16; 2],
+    groups: &[String; 2],
+) -> Result<Option<usize>, StageError> {
+    let listeners = all(aws, reading, balancer).await?;
+    let on = |port: u16| listeners.iter().find(|listener| listener.port() == Some(i32::from(port)));
+    Ok(ports.into_iter().filter_map(on).find_map(|listener| busiest(listener, groups)))
+}
+
+/// The group with the highest weight in a listener's forward.
+fn busiest(listener: &Description, groups: &[String; 2]) -> Option<usize> {
+    let forwards = |action: &&ListenerAction| action.r#type() == Some(&ActionTypeEnum::Forward);
+    let action = listener.default_actions().iter().find(forwards)?;
+    let weighted = action.forward_config().map(ForwardActionConfig::target_groups).unwrap_or_default();
+    let heaviest = weighted.iter().max_by_key(|group| group.weight().unwrap_or(1));
+    let arn = heaviest.and_then(TargetGroupTuple::target_group_arn).or(action.target_group_arn())?;
+    groups.iter().position(|name| group_name(arn) == Some(name))
+}
+
+/// `hello-blue` of `arn:aws:elasticloadbalancing:…:targetgroup/hello-blue/0123456789abcdef`.
+fn group_name(arn: &str) -> Option<&str> {
+    arn.split(":targetgroup/").nth(1)?.split('/').next()
+}
+
+fn redirect(port: u64) -> ListenerAction {
     let config = RedirectActionConfig::builder()
         .protocol("HTTPS")
         .port(port.to_string())
         .status_code(RedirectActionStatusCodeEnum::Http301)
         .build();
-    Ok(ListenerAction::builder().r#type(ActionTypeEnum::Redirect).redirect_config(config).build())
+    ListenerAction::builder().r#type(ActionTypeEnum::Redirect).redirect_config(config).build()
 }
 
 fn redirects_to(listener: &Description) -> Value {
@@ -144,6 +176,7 @@ fn redirects_to(listener: &Description) -> Value {
     config.and_then(|config| config.port()?.parse::<u16>().ok()).map_or(Value::Null, Value::from)
 }
 
+/// The one group that a listener forwards to; none where it divides its traffic.
 fn forwards_to(listener: &Description) -> Option<&str> {
     listener.default_actions().iter().find_map(ListenerAction::target_group_arn)
 }
@@ -172,7 +205,7 @@ impl Resource for Listener {
     }
 
     async fn read(&self, reading: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
-        let all = self.all(reading).await?;
+        let all = all(&self.aws, reading, &self.balancer.name).await?;
         let ours = all.iter().find(|listener| match &self.arn {
             Some(arn) => listener.listener_arn() == Some(arn),
             None => listener.port() == Some(i32::from(self.port)),
@@ -234,4 +267,42 @@ impl Resource for Listener {
 fn certificates(desired: &Attributes) -> Option<Vec<Certificate>> {
     let arn = desired.text("certificate_arn")?;
     Some(vec![Certificate::builder().certificate_arn(arn).build()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups() -> [String; 2] {
+        ["hello-blue".into(), "hello-green".into()]
+    }
+
+    fn arn(name: &str) -> String {
+        format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/0123456789abcdef")
+    }
+
+    fn forwarding(weights: &[(&str, i32)]) -> Description {
+        let tuple = |(name, weight): &(&str, i32)| {
+            TargetGroupTuple::builder().target_group_arn(arn(name)).weight(*weight).build()
+        };
+        let config = ForwardActionConfig::builder()
+            .set_target_groups(Some(weights.iter().map(tuple).collect()))
+            .build();
+        let action = ListenerAction::builder().r#type(ActionTypeEnum::Forward).forward_config(config);
+        Description::builder().default_actions(action.build()).build()
+    }
+
+    #[test]
+    fn the_group_with_most_traffic_is_live() {
+        assert_eq!(busiest(&forwarding(&[("hello-blue", 10), ("hello-green", 90)]), &groups()), Some(1));
+        assert_eq!(busiest(&forwarding(&[("hello-blue", 100), ("hello-green", 0)]), &groups()), Some(0));
+        assert_eq!(busiest(&forwarding(&[("hello-green", 1)]), &groups()), Some(1));
+        assert_eq!(busiest(&forwarding(&[("another", 1)]), &groups()), None);
+    }
+
+    #[test]
+    fn a_redirect_says_nothing_of_what_is_live() {
+        let listener = Description::builder().default_actions(redirect(443)).build();
+        assert_eq!(busiest(&listener, &groups()), None);
+    }
 }

@@ -85,6 +85,15 @@ pub(crate) async fn find(aws: &Aws, name: &str) -> Result<Option<Description>, S
     Ok(answer.and_then(|answer| answer.load_balancers).unwrap_or_default().into_iter().next())
 }
 
+/// The same, asked once in a look.
+pub(crate) async fn find_once(
+    aws: &Aws,
+    reading: &Reading<'_>,
+    name: &str,
+) -> Result<Arc<Option<Description>>, StageError> {
+    reading.once(&format!("load balancer {name}"), || find(aws, name)).await
+}
+
 /// The tags of one resource of Elastic Load Balancing.
 pub(crate) async fn tags(aws: &Aws, arn: &str) -> Result<Value, StageError> {
     let answer = aws.elbv2().describe_tags().resource_arns(arn).send().await;
@@ -137,8 +146,9 @@ impl Resource for LoadBalancer {
         Ok(self.desired.clone())
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
-        let Some(found) = find(&self.aws, &self.id.name).await? else { return Ok(None) };
+    async fn read(&self, reading: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+        let found = find_once(&self.aws, reading, &self.id.name).await?;
+        let Some(found) = found.as_ref() else { return Ok(None) };
         let arn = found.load_balancer_arn().unwrap_or_default();
         let (settings, tags) = futures::try_join!(self.settings(arn), tags(&self.aws, arn))?;
         let mut subnets: Vec<_> =
@@ -210,6 +220,16 @@ impl Resource for LoadBalancer {
     async fn delete(&self, _cx: &Context, observed: &Attributes) -> Result<(), StageError> {
         let call = self.aws.elbv2().delete_load_balancer().load_balancer_arn(observed.need("arn")?);
         call.send().await.or_gone("elasticloadbalancing:DeleteLoadBalancer")
+    }
+
+    /// What was made a moment ago may go again, protected or not.
+    async fn undo_create(&self, cx: &Context, observed: &Attributes) -> Result<(), StageError> {
+        if observed.value("deletion_protection") == &Value::Bool(true) {
+            let mut unprotected = observed.clone();
+            unprotected.set("deletion_protection", false);
+            self.put_settings(observed.need("arn")?, &unprotected).await?;
+        }
+        self.delete(cx, observed).await
     }
 
     async fn settle(&self, cx: &Context, _observed: &Attributes) -> Result<(), StageError> {

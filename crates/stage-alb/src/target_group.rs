@@ -6,7 +6,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     Matcher, ProtocolEnum, TargetGroup as Description, TargetGroupAttribute, TargetTypeEnum,
 };
 use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
-use pipeline_sdk::{Context, Recorded, ResourceId, StageError, Value, async_trait, json};
+use pipeline_sdk::{Context, Recorded, ResourceId, StageError, Value, async_trait, is_unknown, json};
 use serde::Deserialize;
 
 use crate::inputs::{AlbInputs, HealthCheck};
@@ -76,6 +76,14 @@ impl TargetGroup {
     }
 }
 
+/// A group in use can be neither changed in this nor removed, and it is in use as long as there is a
+/// service.
+fn cannot_change(input: &str, is: &Value) -> StageError {
+    let is = is.as_str().unwrap_or("another");
+    StageError::input(input, format!("the target groups have {is}, and AWS cannot change that"))
+        .with_help("keep the value, or run `pipeline destroy` first")
+}
+
 fn health_check(group: &Description) -> Value {
     json!({
         "path": group.health_check_path(),
@@ -98,11 +106,25 @@ impl Resource for TargetGroup {
     }
 
     fn replaced_by(&self) -> &'static [&'static str] {
-        &["vpc_id", "port", "protocol"]
+        &["vpc_id", "protocol"]
     }
 
-    fn desired(&self, _known: &Known) -> Result<Option<Attributes>, StageError> {
-        Ok(self.desired.clone())
+    fn desired(&self, known: &Known) -> Result<Option<Attributes>, StageError> {
+        let (Some(mut desired), existing) = (self.desired.clone(), known.existing(&self.id)) else {
+            return Ok(None);
+        };
+        let Some(existing) = existing else { return Ok(Some(desired)) };
+        // ECS registers every task with its own port: that of the group is for targets without one, and
+        // cannot be changed.
+        desired.set("port", existing.value("port").clone());
+        let fixed = self.replaced_by().iter().find(|key| {
+            let wanted = desired.value(key);
+            !is_unknown(wanted) && existing.value(key) != wanted
+        });
+        match fixed {
+            Some(input) => Err(cannot_change(input, existing.value(input))),
+            None => Ok(Some(desired)),
+        }
     }
 
     async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {

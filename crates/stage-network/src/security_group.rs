@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{
-    Filter, IpPermission, IpRange, ResourceType, SecurityGroup as Description, Tag, TagSpecification,
-    UserIdGroupPair,
+    Filter, IpPermission, IpRange, Ipv6Range, PrefixListId, ResourceType, SecurityGroup as Description, Tag,
+    TagSpecification, UserIdGroupPair,
 };
 use pipeline_aws::wait::{self, WaitOptions};
 use pipeline_aws::{Attributes, Aws, AwsError, AwsResult, Known, Reading, Resource, Tags, changed_tags};
 use pipeline_sdk::{Context, Recorded, ResourceId, StageError, Value, async_trait, json};
 
 pub(crate) const KIND: &str = "ec2:security-group";
+
+/// What EC2 calls all protocols together; such a rule has no ports.
+const EVERY_PROTOCOL: &str = "-1";
 
 /// How long the network interfaces of a removed load balancer or task may hold on to their group.
 const RELEASE: Duration = Duration::from_secs(300);
@@ -116,7 +119,7 @@ impl SecurityGroup {
     }
 }
 
-/// A rule as one line: `tcp 80 from 0.0.0.0/0`, `tcp 8080 from sg-1`. Lines compare and read well.
+/// A rule as this stage makes it; see [`described`].
 fn rule(port: u16, source: &str) -> String {
     format!("tcp {port} from {source}")
 }
@@ -125,34 +128,53 @@ fn rules(value: &Value) -> BTreeSet<String> {
     value.as_array().into_iter().flatten().filter_map(|rule| Some(rule.as_str()?.to_owned())).collect()
 }
 
-fn permission(rule: &str) -> Option<IpPermission> {
-    let rest = rule.strip_prefix("tcp ")?;
-    let (port, source) = rest.split_once(" from ")?;
-    let port = port.parse().ok()?;
-    let builder = IpPermission::builder().ip_protocol("tcp").from_port(port).to_port(port);
-    Some(if source.starts_with("sg-") {
-        builder.user_id_group_pairs(UserIdGroupPair::builder().group_id(source).build()).build()
-    } else {
-        builder.ip_ranges(IpRange::builder().cidr_ip(source).build()).build()
-    })
-}
-
-/// Every rule of a group as lines. One that this stage never makes (another protocol, a range of ports)
-/// still has a line, so that it shows as drift; it is not removed by guessing.
+/// Every rule of a group as one line, which compares and reads well: `tcp 80 from 0.0.0.0/0`,
+/// `tcp 8080 from sg-1`, `udp 20-22 from ::/0`, `icmp 8/-1 from pl-1` (type and code), `-1 all from
+/// 10.0.0.0/8` (every protocol). Also those that somebody else made: they show as drift and are removed.
 fn described(permissions: &[IpPermission]) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for permission in permissions {
-        let protocol = permission.ip_protocol().unwrap_or("?");
+        let protocol = permission.ip_protocol().unwrap_or(EVERY_PROTOCOL);
         let ports = match (permission.from_port(), permission.to_port()) {
+            (Some(kind), Some(code)) if protocol.starts_with("icmp") => format!("{kind}/{code}"),
             (Some(from), Some(to)) if from == to => from.to_string(),
             (Some(from), Some(to)) => format!("{from}-{to}"),
             _ => "all".into(),
         };
-        let blocks = permission.ip_ranges().iter().filter_map(IpRange::cidr_ip);
-        let groups = permission.user_id_group_pairs().iter().filter_map(UserIdGroupPair::group_id);
-        lines.extend(blocks.chain(groups).map(|source| format!("{protocol} {ports} from {source}")));
+        let sources = permission
+            .ip_ranges()
+            .iter()
+            .filter_map(IpRange::cidr_ip)
+            .chain(permission.ipv6_ranges().iter().filter_map(Ipv6Range::cidr_ipv6))
+            .chain(permission.prefix_list_ids().iter().filter_map(PrefixListId::prefix_list_id))
+            .chain(permission.user_id_group_pairs().iter().filter_map(UserIdGroupPair::group_id));
+        lines.extend(sources.map(|source| format!("{protocol} {ports} from {source}")));
     }
     lines
+}
+
+/// The rule that a line says; the reverse of [`described`].
+fn permission(line: &str) -> Option<IpPermission> {
+    let (what, source) = line.split_once(" from ")?;
+    let (protocol, ports) = what.split_once(' ')?;
+    let builder = IpPermission::builder().ip_protocol(protocol);
+    let builder = if ports == "all" {
+        builder
+    } else {
+        let separator = if protocol.starts_with("icmp") { '/' } else { '-' };
+        let (from, to) = ports.split_once(separator).unwrap_or((ports, ports));
+        builder.from_port(from.parse().ok()?).to_port(to.parse().ok()?)
+    };
+    let builder = if source.starts_with("sg-") {
+        builder.user_id_group_pairs(UserIdGroupPair::builder().group_id(source).build())
+    } else if source.starts_with("pl-") {
+        builder.prefix_list_ids(PrefixListId::builder().prefix_list_id(source).build())
+    } else if source.contains(':') {
+        builder.ipv6_ranges(Ipv6Range::builder().cidr_ipv6(source).build())
+    } else {
+        builder.ip_ranges(IpRange::builder().cidr_ip(source).build())
+    };
+    Some(builder.build())
 }
 
 #[async_trait]
@@ -255,22 +277,29 @@ mod tests {
 
     #[test]
     fn rules_survive_the_way_to_aws_and_back() {
-        for line in ["tcp 80 from 0.0.0.0/0", "tcp 8080 from sg-12ab"] {
+        for line in [
+            "tcp 80 from 0.0.0.0/0",
+            "tcp 8080 from sg-12ab",
+            "udp 20-22 from ::/0",
+            "icmp 8/-1 from pl-12ab",
+            "icmp -1/-1 from 10.0.0.0/8",
+            "-1 all from 10.0.0.0/8",
+        ] {
             let permission = permission(line).expect("a rule");
             assert_eq!(described(&[permission]), BTreeSet::from([line.to_owned()]));
         }
     }
 
     #[test]
-    fn a_foreign_rule_shows_and_is_not_guessed_at() {
-        let ssh_range = IpPermission::builder()
-            .ip_protocol("udp")
-            .from_port(20)
-            .to_port(22)
+    fn a_permission_with_several_sources_is_several_rules() {
+        let permission = IpPermission::builder()
+            .ip_protocol("tcp")
+            .from_port(443)
+            .to_port(443)
             .ip_ranges(IpRange::builder().cidr_ip("0.0.0.0/0").build())
+            .ipv6_ranges(Ipv6Range::builder().cidr_ipv6("::/0").build())
             .build();
-        let lines = described(&[ssh_range]);
-        assert_eq!(lines, BTreeSet::from(["udp 20-22 from 0.0.0.0/0".to_owned()]));
-        assert!(permission("udp 20-22 from 0.0.0.0/0").is_none());
+        let expected = ["tcp 443 from 0.0.0.0/0", "tcp 443 from ::/0"].map(str::to_owned);
+        assert_eq!(described(&[permission]), BTreeSet::from(expected));
     }
 }

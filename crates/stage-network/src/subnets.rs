@@ -1,6 +1,6 @@
 //! Looking up VPC and subnets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{Filter, Subnet};
 use pipeline_aws::{Aws, AwsResult};
@@ -87,21 +87,28 @@ fn one_per_zone(subnets: &[&Subnet]) -> Vec<String> {
     ids
 }
 
-/// An application load balancer needs two zones:
+/// An application load balancer needs two zones, and takes one subnet of each:
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html>.
 fn check_zones(all: &[Subnet], chosen: &[String], vpc: &str) -> Result<(), StageError> {
-    let chosen =
-        all.iter().filter(|subnet| subnet.subnet_id().is_some_and(|id| chosen.iter().any(|one| one == id)));
-    let zones: BTreeSet<_> = chosen.filter_map(Subnet::availability_zone).collect();
+    let refused = |message| Err(StageError::input("load_balancer_subnets", message));
+    let mut zones = BTreeMap::new();
+    for subnet in all {
+        let (Some(id), Some(zone)) = (subnet.subnet_id(), subnet.availability_zone()) else { continue };
+        if !chosen.iter().any(|one| one == id) {
+            continue;
+        }
+        if let Some(other) = zones.insert(zone, id) {
+            return refused(format!(
+                "a load balancer takes one subnet of each availability zone; {other} and {id} are both in {zone}"
+            ));
+        }
+    }
     if zones.len() >= 2 {
         return Ok(());
     }
-    let found = zones.into_iter().collect::<Vec<_>>().join(", ");
+    let found = zones.into_keys().collect::<Vec<_>>().join(", ");
     let found = if found.is_empty() { "none".to_owned() } else { found };
-    Err(StageError::input(
-        "load_balancer_subnets",
-        format!("a load balancer needs subnets in two availability zones of {vpc}; there are: {found}"),
-    ))
+    refused(format!("a load balancer needs subnets in two availability zones of {vpc}; there are: {found}"))
 }
 
 #[cfg(test)]
@@ -135,6 +142,13 @@ mod tests {
         let all = [subnet("a", "z1", true), subnet("b", "z1", true)];
         let error = choose("vpc".into(), &all, &inputs(&[], &[])).expect_err("refused").to_string();
         assert!(error.contains("two availability zones of vpc; there are: z1"), "{error}");
+    }
+
+    #[test]
+    fn two_given_subnets_of_one_zone_are_refused() {
+        let all = [subnet("a", "z1", true), subnet("b", "z2", true), subnet("c", "z2", false)];
+        let error = choose("vpc".into(), &all, &inputs(&["a", "b", "c"], &[])).expect_err("refused");
+        assert!(error.to_string().contains("b and c are both in z2"), "{error}");
     }
 
     #[test]

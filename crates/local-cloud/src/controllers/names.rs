@@ -8,10 +8,10 @@ use std::net::IpAddr;
 
 use rand::Rng;
 
-use crate::dataplane::dns::{Record, RecordData, RecordType, Zones};
 use crate::services::elbv2;
 use crate::services::route53::{RecordSet, Zone};
 use crate::world::{State, World};
+use pipeline_data_plane::dns::{Record, RecordData, RecordType, Zones};
 
 /// The zone of the load balancers' own names.
 const BALANCERS: &str = "elb.amazonaws.com";

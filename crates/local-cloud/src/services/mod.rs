@@ -22,9 +22,9 @@ pub(crate) mod tag;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
-use crate::dataplane::registry::Uploads;
 use crate::wire::{ApiError, Input, Output, Service};
 use crate::world::{Account, Arn, Partition, Region, State};
+use pipeline_data_plane::registry::Uploads;
 
 /// Facts about the running cloud that handlers need.
 #[derive(Debug, Clone)]

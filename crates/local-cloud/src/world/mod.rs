@@ -87,7 +87,7 @@ impl World {
 
     /// Forgets everything, as on a first start.
     pub(crate) fn reset(&self) {
-        self.write(|state| *state = State::default());
+        self.write(|state| *state = State { addresses: state.addresses, ..State::default() });
     }
 
     /// Writes the world to its file now. A world in memory has nothing to do.

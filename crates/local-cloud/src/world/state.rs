@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::services;
+use pipeline_data_plane::runtime::AddressBook;
 
 /// Everything.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct State {
+    /// Which loopback addresses stand for those of the virtual networks; given when the cloud starts.
+    #[serde(skip)]
+    pub(crate) addresses: AddressBook,
     /// By account id.
     pub(crate) accounts: BTreeMap<String, Account>,
 }

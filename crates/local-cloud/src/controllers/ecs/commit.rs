@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use super::TaskName;
-use crate::dataplane::runtime::{RuntimeError, Started, TaskEvent, TaskExit, TaskSpec};
 use crate::services::ecs::{HealthStatus, TaskEntry, TaskStatus, stop_task};
 use crate::wire::EpochSeconds;
 use crate::world::{State, World};
+use pipeline_data_plane::runtime::{RuntimeError, Started, TaskEvent, TaskExit, TaskSpec};
 
 /// A task of this id, wherever it is: ids are unique in the cloud.
 fn find<'a>(state: &'a mut State, id: &str) -> Option<&'a mut TaskEntry> {

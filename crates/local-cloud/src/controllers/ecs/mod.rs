@@ -24,9 +24,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::dataplane::runtime::{TaskEvent, TaskRuntime, TaskSpec};
 use crate::world::{Partition, World};
 use output::Outputs;
+use pipeline_data_plane::runtime::{TaskEvent, TaskRuntime, TaskSpec};
 use plan::Step;
 use work::Done;
 

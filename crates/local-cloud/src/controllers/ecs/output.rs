@@ -7,9 +7,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::dataplane::runtime::LogSink;
 use crate::services::logs::LogsState;
 use crate::world::{Partition, World};
+use pipeline_data_plane::runtime::LogSink;
 
 /// Makes the sinks of containers.
 pub(super) struct Outputs {

@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::output::Outputs;
 use super::{Action, Memory, TaskName, Wake, service, specification, task};
 use crate::clock::Clock;
-use crate::dataplane::runtime::{TaskSpec, address_for};
 use crate::services::ecs::{ServiceName, ServiceStatus, TaskStatus};
+use pipeline_data_plane::runtime::{AddressBook, TaskSpec};
 
 use crate::world::{Partition, Region, State};
 
@@ -36,8 +36,10 @@ pub(super) struct Look<'a> {
     pub(super) clock: Clock,
     pub(super) logs: &'a Outputs,
     pub(super) memory: &'a Memory,
-    /// Loopback addresses of tasks.
-    pub(super) addresses: HashSet<Ipv4Addr>,
+    /// Which loopback addresses tasks get.
+    pub(super) book: AddressBook,
+    /// Those that tasks have.
+    pub(super) taken: HashSet<Ipv4Addr>,
     pub(super) step: Step,
 }
 
@@ -63,8 +65,8 @@ impl Look<'_> {
 
 /// Looks at everything once.
 pub(super) fn step(state: &mut State, now: Timestamp, clock: Clock, logs: &Outputs, memory: &Memory) -> Step {
-    let addresses = addresses(state);
-    let mut look = Look { now, clock, logs, memory, addresses, step: Step::default() };
+    let (book, taken) = (state.addresses, addresses(state));
+    let mut look = Look { now, clock, logs, memory, book, taken, step: Step::default() };
     let mut known = HashSet::new();
     let places: Vec<Partition> = state.regions().map(|(place, _)| place).collect();
     for place in places {
@@ -114,7 +116,7 @@ fn look_at_cluster(look: &mut Look<'_>, place: &Partition, region: &mut Region, 
 fn addresses(state: &State) -> HashSet<Ipv4Addr> {
     let clusters = state.regions().flat_map(|(_, region)| region.ecs.clusters.values());
     let left = clusters.flat_map(|cluster| cluster.tasks.values()).filter(|task| !task.is_stopped());
-    left.filter_map(|task| task.address).map(address_for).collect()
+    left.filter_map(|task| task.address).map(|address| state.addresses.task(address)).collect()
 }
 
 /// Tasks of the runtime that the world knows nothing of, as after a reset.
@@ -151,7 +153,7 @@ pub(super) fn believed_running(state: &State, logs: &Outputs) -> Vec<TaskSpec> {
                 if (TaskStatus::Activating..=TaskStatus::Stopping).contains(&status) {
                     let name =
                         TaskName { place: place.clone(), cluster: cluster.clone(), id: task.id.clone() };
-                    specs.extend(specification::of(region, &name, task, logs).ok());
+                    specs.extend(specification::of(region, &name, task, state.addresses, logs).ok());
                 }
             }
         }

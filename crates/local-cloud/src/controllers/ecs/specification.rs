@@ -8,16 +8,17 @@ use serde_json::{Map, Value};
 
 use super::TaskName;
 use super::output::Outputs;
-use crate::dataplane::registry::Scope;
-use crate::dataplane::runtime::{ContainerSpec, HealthCheck, PortSpec, TaskSpec, Transport, address_for};
 use crate::services::ecs::{TaskDefinition, TaskEntry, task_definition};
 use crate::world::{Partition, Region};
+use pipeline_data_plane::registry::Scope;
+use pipeline_data_plane::runtime::{AddressBook, ContainerSpec, HealthCheck, PortSpec, TaskSpec, Transport};
 
 /// What the runtime is to start for a task. Fails with the task's stopped reason.
 pub(super) fn of(
     region: &Region,
     name: &TaskName,
     entry: &TaskEntry,
+    addresses: AddressBook,
     outputs: &Outputs,
 ) -> Result<TaskSpec, String> {
     let definition = task_definition(&region.ecs, &entry.task.task_definition_arn)
@@ -40,7 +41,7 @@ pub(super) fn of(
     Ok(TaskSpec {
         id: name.id.clone(),
         scope: Scope::new(&name.place.account, &name.place.region),
-        address: IpAddr::V4(address_for(address)),
+        address: IpAddr::V4(addresses.task(address)),
         containers: in_order(definition, containers),
     })
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::plan::Look;
 use super::{Action, TaskName, specification, targets};
-use crate::dataplane::runtime::address_for;
 use crate::services::ec2;
 use crate::services::ecs::{
     Attachment, AttachmentDetail, HealthStatus, NetworkInterface, TaskEntry, TaskStatus, stop_task,
@@ -102,7 +101,7 @@ fn interface(
     let mut refused = Vec::new();
     let result = loop {
         match region.ec2.add_interface(wish.clone()) {
-            Ok(interface) if look.addresses.insert(address_for(interface.private_ip_address)) => {
+            Ok(interface) if look.taken.insert(look.book.task(interface.private_ip_address)) => {
                 break Ok(interface);
             }
             Ok(interface) => refused.push(interface.network_interface_id),
@@ -158,7 +157,7 @@ fn start(look: &mut Look<'_>, region: &mut Region, name: &TaskName) -> bool {
     let Some(entry) = region.ecs.clusters.get(&name.cluster).and_then(|it| it.tasks.get(&name.id)) else {
         return false;
     };
-    match specification::of(region, name, entry, look.logs) {
+    match specification::of(region, name, entry, look.book, look.logs) {
         Ok(spec) => {
             look.step.actions.push(Action::Start { name: name.clone(), spec });
             false

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::TaskName;
-use crate::dataplane::runtime::{RuntimeError, Started, TaskRuntime, TaskSpec};
+use pipeline_data_plane::runtime::{RuntimeError, Started, TaskRuntime, TaskSpec};
 
 /// What came of it.
 pub(super) enum Done {

@@ -3,14 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::dataplane::balancer::{
+use crate::services::elbv2;
+use crate::world::{Region, State};
+use pipeline_data_plane::balancer::{
     Action, Algorithm, Certificate, Condition, GroupId, HealthCheck, HealthCheckPort, Listener,
     ListenerProtocol, QueryParameter, Redirect, RoutingTable, Rule, Target, TargetGroup, TargetId,
     TargetProtocol, TargetState,
 };
-use crate::dataplane::runtime::address_for;
-use crate::services::elbv2;
-use crate::world::{Region, State};
+use pipeline_data_plane::runtime::AddressBook;
 
 /// Everything that application load balancers of all accounts and regions route.
 pub(super) fn build(state: &State) -> RoutingTable {
@@ -18,7 +18,9 @@ pub(super) fn build(state: &State) -> RoutingTable {
     for (_, region) in state.regions() {
         table.listeners.extend(region.elbv2.listeners.values().filter_map(|own| listener(region, own)));
         let groups = region.elbv2.target_groups.values().filter(|group| group.speaks_http());
-        table.groups.extend(groups.map(|group| (GroupId::from(&group.arn), target_group(group))));
+        table
+            .groups
+            .extend(groups.map(|group| (GroupId::from(&group.arn), target_group(state.addresses, group))));
     }
     table
 }
@@ -133,14 +135,14 @@ fn protocol(name: Option<&str>) -> TargetProtocol {
     if name == Some("HTTPS") { TargetProtocol::Https } else { TargetProtocol::Http }
 }
 
-fn target_group(own: &elbv2::TargetGroup) -> TargetGroup {
+fn target_group(addresses: AddressBook, own: &elbv2::TargetGroup) -> TargetGroup {
     let check = &own.health_check;
     let port = check.port.as_deref().and_then(|port| port.parse().ok());
     let least_outstanding = own.attribute("load_balancing.algorithm.type") == "least_outstanding_requests";
     TargetGroup {
         id: (&own.arn).into(),
         protocol: protocol(own.protocol.as_deref()),
-        targets: own.targets.iter().filter_map(target).collect(),
+        targets: own.targets.iter().filter_map(|own| target(addresses, own)).collect(),
         health_check: HealthCheck {
             enabled: check.enabled,
             protocol: protocol(check.protocol.as_deref()),
@@ -168,9 +170,9 @@ fn target_group(own: &elbv2::TargetGroup) -> TargetGroup {
 }
 
 /// Only addresses can be reached: there are no instances and no functions.
-fn target(own: &elbv2::Target) -> Option<Target> {
+fn target(addresses: AddressBook, own: &elbv2::Target) -> Option<Target> {
     let address = match own.id.parse::<IpAddr>().ok()? {
-        IpAddr::V4(address) => IpAddr::V4(address_for(address)),
+        IpAddr::V4(address) => IpAddr::V4(addresses.task(address)),
         address => address,
     };
     let state = if own.drains_until.is_some() { TargetState::Draining } else { TargetState::Active };

@@ -1,11 +1,11 @@
 use std::net::SocketAddr;
 
-use crate::dataplane::balancer::{Action, GroupId, ListenerProtocol, TargetState};
 use crate::services::elbv2::testing::Cloud;
+use pipeline_data_plane::balancer::{Action, GroupId, ListenerProtocol, TargetState};
 
 use super::table::{build, target_id};
 use super::{keep_report, next_drained};
-use crate::dataplane::balancer::{Health, HealthReason, HealthReport, HealthState};
+use pipeline_data_plane::balancer::{Health, HealthReason, HealthReport, HealthState};
 
 #[test]
 fn an_empty_world_routes_nothing() {

@@ -10,11 +10,11 @@ use super::input::{Failure, ImageId, Name, Page};
 use super::registry;
 use super::scans;
 use super::state::Repository;
-use crate::dataplane::image::Digest;
-use crate::dataplane::image::manifest::{LARGEST_MANIFEST, Manifest};
-use crate::dataplane::registry::NewImage;
 use crate::services::Call;
 use crate::wire::{ApiError, EpochSeconds, Output};
+use pipeline_data_plane::image::Digest;
+use pipeline_data_plane::image::manifest::{LARGEST_MANIFEST, Manifest};
+use pipeline_data_plane::registry::NewImage;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::errors;
 use super::state::Repository;
-use crate::dataplane::image::Digest;
 use crate::services::Call;
 use crate::wire::ApiError;
+use pipeline_data_plane::image::Digest;
 
 /// A repository and nothing else.
 #[derive(Debug, Deserialize)]

@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::errors;
 use super::input::Name;
 use super::token;
-use crate::dataplane::image::{Digest, UploadError};
-use crate::dataplane::registry::{Scope, UploadProblem};
 use crate::services::Call;
 use crate::wire::{ApiError, Output};
+use pipeline_data_plane::image::{Digest, UploadError};
+use pipeline_data_plane::registry::{Scope, UploadProblem};
 
 /// What ECR asks clients to send in one part, in bytes.
 const PART_SIZE: u64 = 20 << 20;

@@ -3,9 +3,9 @@
 use super::state::{Image, Repository};
 use super::token;
 use crate::clock::Clock;
-use crate::dataplane::image::Digest;
-use crate::dataplane::registry::{ManifestRecord, NewImage, Reference, Refusal, Repositories, Scope};
 use crate::world::{Partition, World};
+use pipeline_data_plane::image::Digest;
+use pipeline_data_plane::registry::{ManifestRecord, NewImage, Reference, Refusal, Repositories, Scope};
 
 /// The repositories of a world.
 #[derive(Clone)]

@@ -8,10 +8,10 @@ use serde_json::json;
 use super::errors;
 use super::input::{Name, Page};
 use super::state::{Encryption, Mutability, Repository};
-use crate::dataplane::image::valid_repository;
 use crate::services::Call;
 use crate::services::tag::{self, Tag, TagFault};
 use crate::wire::{ApiError, EpochSeconds, Output};
+use pipeline_data_plane::image::valid_repository;
 
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html>
 const NAME_PATTERN: &str = "must satisfy regular expression \

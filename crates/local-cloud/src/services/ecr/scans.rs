@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::errors;
 use super::input::{ImageId, Name};
 use super::state::Image;
-use crate::dataplane::image::Digest;
 use crate::services::Call;
 use crate::wire::{ApiError, EpochSeconds, Output};
+use pipeline_data_plane::image::Digest;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::errors;
-use crate::dataplane::image::Digest;
 use crate::services::tag::Tags;
 use crate::wire::ApiError;
+use pipeline_data_plane::image::Digest;
 
 /// What the service holds.
 #[derive(Debug, Default, Serialize, Deserialize)]

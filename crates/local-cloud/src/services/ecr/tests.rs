@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::WorldRepositories;
 use crate::clock::Clock;
-use crate::dataplane::image::Digest;
-use crate::dataplane::image::manifest::OCI_MANIFEST;
-use crate::dataplane::registry::{Reference, Repositories as _, Scope, Uploads};
 use crate::services::{self, Call, Settings};
 use crate::wire::{self, Input, Service};
 use crate::world::{Partition, World};
+use pipeline_data_plane::image::Digest;
+use pipeline_data_plane::image::manifest::OCI_MANIFEST;
+use pipeline_data_plane::registry::{Reference, Repositories as _, Scope, Uploads};
 
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "eu-west-1";
@@ -25,7 +25,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let uploads = Uploads::new(crate::dataplane::image::BlobStore::at(dir.path()));
+        let uploads = Uploads::new(pipeline_data_plane::image::BlobStore::at(dir.path()));
         let endpoint = ([127, 0, 0, 1], 4580).into();
         let settings = Settings { endpoint, inert: false, clock: Clock::new(1.0), uploads };
         Self { world: World::in_memory(), settings, _dir: dir }

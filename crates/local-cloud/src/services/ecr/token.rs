@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::dataplane::registry::{Refusal, Scope};
 use crate::services::Call;
 use crate::wire::{ApiError, EpochSeconds, Output};
+use pipeline_data_plane::registry::{Refusal, Scope};
 
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html>
 const VALID: Duration = Duration::from_secs(12 * 60 * 60);

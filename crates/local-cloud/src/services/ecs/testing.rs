@@ -23,7 +23,7 @@ impl Caller {
             endpoint: ([127, 0, 0, 1], 4580).into(),
             inert,
             clock: Clock::new(speed),
-            uploads: crate::dataplane::registry::Uploads::default(),
+            uploads: pipeline_data_plane::registry::Uploads::default(),
         };
         Self { world: World::in_memory(), settings }
     }

@@ -14,7 +14,7 @@ use crate::services::Call;
 use crate::services::ec2::{Ec2State, NewInterface};
 use crate::services::tag::{Tag, Tags};
 use crate::wire::{ApiError, Iso8601, Output};
-use crate::world::Region;
+use crate::world::{Partition, Region};
 
 /// How long AWS takes, about, until a load balancer is active; shortened, because nothing is built.
 const PROVISIONING: Duration = Duration::from_secs(3);
@@ -177,6 +177,7 @@ pub(super) fn create(call: &mut Call<'_>, input: &CreateInput) -> Result<Output,
     check_ip_address_type(ip_address_type, scheme)?;
     let (place, now) = (call.place.clone(), call.now);
     let active_at = if call.settings.inert { now } else { call.settings.clock.after(now, PROVISIONING) };
+    let addresses = call.state.addresses;
     let region = call.region();
     let subnets = chosen_subnets(&input.subnets, &input.subnet_mappings);
     let vpc_id = check_subnets(&region.ec2, &subnets, kind)?;
@@ -214,7 +215,7 @@ pub(super) fn create(call: &mut Call<'_>, input: &CreateInput) -> Result<Output,
         created: now,
         active_at,
         hosted_zone: names::hosted_zone(&place.region, kind).to_owned(),
-        address: names::loopback(&place, &input.name, &taken),
+        address: addresses.load_balancer(&place_name(&place), &input.name, &taken),
         interfaces: vec![],
         attributes: Attributes::new(),
         tags: input.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect(),
@@ -223,6 +224,10 @@ pub(super) fn create(call: &mut Call<'_>, input: &CreateInput) -> Result<Output,
     let shown = shown(&region.ec2, &balancer, false);
     region.elbv2.load_balancers.insert(balancer.arn.clone(), balancer);
     Output::of(&ListOutput { load_balancers: vec![shown], next_marker: None })
+}
+
+fn place_name(place: &Partition) -> String {
+    format!("{}/{}", place.account, place.region)
 }
 
 fn type_of(name: Option<&str>) -> Result<LoadBalancerType, ApiError> {

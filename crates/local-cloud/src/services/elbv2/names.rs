@@ -1,9 +1,6 @@
 //! Names, ARNs and host names.
 
-use std::net::Ipv4Addr;
-
 use rand::Rng;
-use sha2::{Digest, Sha256};
 
 use super::LoadBalancerType;
 use super::error::{constraint, validation};
@@ -87,19 +84,6 @@ pub(super) fn dns_name(
             format!("{name}-{id}.elb.{region}.amazonaws.com")
         }
     }
-}
-
-/// The loopback address that carries a load balancer: tasks have 127.64 to 127.191, load balancers
-/// 127.192 to 127.223. It follows from the name, so that a reset does not move it.
-pub(super) fn loopback(place: &Partition, name: &str, taken: &[Ipv4Addr]) -> Ipv4Addr {
-    for attempt in 0u32.. {
-        let digest = Sha256::digest(format!("{}/{}/{name}/{attempt}", place.account, place.region));
-        let address = Ipv4Addr::new(127, 192 + digest[0] % 32, digest[1], 1 + digest[2] % 254);
-        if !taken.contains(&address) {
-            return address;
-        }
-    }
-    Ipv4Addr::new(127, 192, 0, 1)
 }
 
 /// The hosted zone that alias records name, by region

@@ -16,7 +16,7 @@ impl Account {
             endpoint: ([127, 0, 0, 1], 4580).into(),
             inert: false,
             clock: Clock::new(1.0),
-            uploads: crate::dataplane::registry::Uploads::default(),
+            uploads: pipeline_data_plane::registry::Uploads::default(),
         };
         Self { state: State::default(), settings }
     }

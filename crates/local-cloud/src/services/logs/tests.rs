@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::dataplane::registry::Uploads;
 use crate::services::{self, Call, Settings};
 use crate::wire::{self, Input, Service};
 use crate::world::{Partition, World};
+use pipeline_data_plane::registry::Uploads;
 
 struct Bench {
     world: World,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use crate::dataplane::runtime::{
+use pipeline_data_plane::runtime::{
     RuntimeError, Started, StartedContainer, TaskEvent, TaskExit, TaskRuntime, TaskSpec,
 };
 

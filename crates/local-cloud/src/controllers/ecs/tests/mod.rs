@@ -31,7 +31,7 @@ impl Bench {
     fn start(
         caller: &Caller,
         runtime: &Arc<FakeRuntime>,
-        events: tokio::sync::mpsc::UnboundedReceiver<crate::dataplane::runtime::TaskEvent>,
+        events: tokio::sync::mpsc::UnboundedReceiver<pipeline_data_plane::runtime::TaskEvent>,
     ) -> JoinHandle<()> {
         let controller = EcsController {
             world: caller.world.clone(),

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::problem::Problem;
 use super::{Digest, Reference};
-use crate::dataplane::image::{valid_repository, valid_tag};
+use crate::image::{valid_repository, valid_tag};
 
 /// What a path means within its repository.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,8 +41,7 @@ fn upload_id(text: &str) -> Uuid {
 
 /// Reads a digest of a path or a parameter.
 pub(super) fn parse_digest(text: &str) -> Result<Digest, Problem> {
-    text.parse()
-        .map_err(|error: crate::dataplane::image::InvalidDigest| Problem::digest_invalid(error.to_string()))
+    text.parse().map_err(|error: crate::image::InvalidDigest| Problem::digest_invalid(error.to_string()))
 }
 
 fn parse_reference(text: &str) -> Result<Reference, Problem> {

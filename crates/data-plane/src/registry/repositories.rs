@@ -1,7 +1,7 @@
 //! What the registry needs to know about repositories, which belongs to the ECR service's state.
 
 use super::Digest;
-use crate::dataplane::image::manifest::{Content, Manifest};
+use crate::image::manifest::{Content, Manifest};
 
 /// One account in one region: what an AWS credential and an ECR token are good for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use super::super::{ContainerSpec, RuntimeError, TaskSpec};
 use super::command::{User, below, command_line, environment, join, user};
 use super::identity::MARK;
-use crate::dataplane::image::RunConfig;
+use crate::image::RunConfig;
 
 /// A program, its surroundings and how to start it; started again for each health check.
 #[derive(Debug, Clone, Default)]

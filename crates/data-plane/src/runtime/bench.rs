@@ -13,9 +13,9 @@ use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
-use crate::dataplane::image::manifest::{Manifest, OCI_MANIFEST};
-use crate::dataplane::image::{BlobStore, Digest};
-use crate::dataplane::registry::{MemoryRepositories, NewImage, Repositories as _, Scope};
+use crate::image::manifest::{Manifest, OCI_MANIFEST};
+use crate::image::{BlobStore, Digest};
+use crate::registry::{MemoryRepositories, NewImage, Repositories as _, Scope};
 
 /// Listens on `HOST:PORT`, tells its working directory, and ends with code 3 when asked to.
 const SERVER: &str = r#"

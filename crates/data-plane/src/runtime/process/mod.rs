@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 use super::{
     ContainerSpec, Options, RuntimeError, Started, StartedContainer, TaskRuntime, TaskSpec, Transport,
 };
-use crate::dataplane::image::{Digest, Image, ImageRef, unpack};
+use crate::image::{Digest, Image, ImageRef, unpack};
 use launch::Program;
 use record::Record;
 use watch::{Subject, Watch};
@@ -101,7 +101,7 @@ impl ProcessRuntime {
                 devices::provide(&target);
                 Ok(())
             });
-            let unpacked: Result<(), crate::dataplane::image::UnpackError> =
+            let unpacked: Result<(), crate::image::UnpackError> =
                 unpacking.await.map_err(|error| cannot(error.to_string()))?;
             unpacked.map_err(|error| cannot(error.to_string()))?;
         }

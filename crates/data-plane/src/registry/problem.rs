@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::uploads::UploadProblem;
 use super::{Digest, Refusal};
-use crate::dataplane::image::UploadError;
+use crate::image::UploadError;
 
 /// An answer that is not a success.
 #[derive(Debug)]

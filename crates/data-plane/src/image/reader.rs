@@ -7,7 +7,7 @@ use oci_spec::image::ImageConfiguration;
 
 use super::manifest::{Content, LARGEST_MANIFEST, Manifest, ManifestError, Part, matches_this_machine};
 use super::{BlobStore, Digest, ImageRef, Location};
-use crate::dataplane::registry::{ManifestRecord, Reference, Refusal, Repositories, Scope};
+use crate::registry::{ManifestRecord, Reference, Refusal, Repositories, Scope};
 
 /// Configurations are a few KiB; one beyond this is garbage.
 const LARGEST_CONFIG: u64 = 8 << 20;

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::super::{ContainerSpec, Options, RuntimeError, TaskSpec};
 use super::{refused, status, unavailable};
-use crate::dataplane::image::{Digest, Image, ImageRef, Images, Location, write_docker_archive};
+use crate::image::{Digest, Image, ImageRef, Images, Location, write_docker_archive};
 
 /// Archives are sent in pieces of this size.
 const PIECE: usize = 128 << 10;

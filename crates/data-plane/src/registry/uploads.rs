@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use super::{BlobStore, Digest, Scope};
-use crate::dataplane::image::{BlobUpload, UploadError};
+use crate::image::{BlobUpload, UploadError};
 
 /// The uploads of a registry. Calls write to the disk: an async caller makes them on a blocking
 /// thread.

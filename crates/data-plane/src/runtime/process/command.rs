@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::ContainerSpec;
-use crate::dataplane::image::RunConfig;
+use crate::image::RunConfig;
 
 /// What Docker sets where an image sets nothing.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -17,9 +17,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::dataplane::image::Images;
+use crate::image::Images;
 
-pub use address::address_for;
+pub use address::AddressBook;
 pub use docker::DockerRuntime;
 pub use error::RuntimeError;
 pub use process::ProcessRuntime;

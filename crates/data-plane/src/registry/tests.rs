@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::dataplane::image::manifest::{OCI_INDEX, OCI_MANIFEST};
+use crate::image::manifest::{OCI_INDEX, OCI_MANIFEST};
 
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "eu-west-1";

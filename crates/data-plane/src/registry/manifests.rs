@@ -7,9 +7,7 @@ use serde_json::json;
 
 use super::problem::Problem;
 use super::{Answer, CONTENT_DIGEST, Call, Digest, ManifestRecord, NewImage, Reference, empty, with};
-use crate::dataplane::image::manifest::{
-    DOCKER_LIST, LARGEST_MANIFEST, Manifest, OCI_INDEX, matches_this_machine,
-};
+use crate::image::manifest::{DOCKER_LIST, LARGEST_MANIFEST, Manifest, OCI_INDEX, matches_this_machine};
 
 impl Call<'_> {
     /// `GET` or `HEAD` of a manifest by tag or digest.

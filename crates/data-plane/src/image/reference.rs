@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::Digest;
-use crate::dataplane::registry::Scope;
+use crate::registry::Scope;
 
 /// `[host/]repository[:tag][@digest]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::dataplane::image::Digest;
-use crate::dataplane::registry::Scope;
+use crate::image::Digest;
+use crate::registry::Scope;
 
 /// A task to run. All its containers share one network address.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct TaskSpec {
     pub id: String,
     /// Whose task it is: image names without an account are looked up here.
     pub scope: Scope,
-    /// A loopback address that is this task's alone; see [`address_for`](super::address_for).
+    /// A loopback address that is this task's alone; see [`AddressBook`](super::AddressBook).
     pub address: IpAddr,
     /// Started in this order; the first essential one lends its network to the others.
     pub containers: Vec<ContainerSpec>,

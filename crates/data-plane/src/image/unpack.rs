@@ -227,7 +227,7 @@ fn remove(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataplane::image::RunConfig;
+    use crate::image::RunConfig;
 
     enum Item<'a> {
         File(&'a str, &'a str),
