@@ -68,6 +68,14 @@ pub(crate) fn quiet(command: &mut Command) -> Result<String, StepError> {
     Err(StepError::Failed { command: describe(command), status: result.status, output })
 }
 
+/// Runs a command without showing its output; the code it ends with.
+pub(crate) fn exit_code(command: &mut Command) -> Result<i32, StepError> {
+    let result = command.stdin(Stdio::null()).output().map_err(start(command))?;
+    let output = String::from_utf8_lossy(&result.stderr).into_owned();
+    let (command, status) = (describe(command), result.status);
+    status.code().ok_or(StepError::Failed { command, status, output })
+}
+
 fn start(command: &Command) -> impl FnOnce(std::io::Error) -> StepError + use<> {
     let program = command.get_program().to_string_lossy().into_owned();
     move |source| StepError::Start { program, source }

@@ -16,6 +16,7 @@ mod recorder;
 mod startup;
 mod table;
 mod tools;
+mod traffic;
 mod unchanged;
 mod wrk;
 
@@ -47,6 +48,8 @@ pub(crate) struct Options {
 /// One part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
+    /// Requests that fail while something is deployed.
+    Traffic,
     /// Load balancer against haproxy.
     Balancer,
     /// Embedded cloud against moto.
@@ -125,6 +128,11 @@ impl Bench {
     /// Measures one part; a failure comes with the section that it leaves empty.
     async fn measure(&self, part: Part) -> Result<Section, (Section, StepError)> {
         let (mut section, measured) = match part {
+            Part::Traffic => {
+                let mut section = Section::new("Traffic while something is deployed", "");
+                let measured = traffic::measure(self, &mut section).await;
+                (section, measured)
+            }
             Part::Balancer => {
                 let mut section = Section::new("Load balancer", "haproxy");
                 let measured = balancer::measure(self, &mut section).await;
