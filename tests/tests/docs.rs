@@ -1,5 +1,6 @@
 //! The documentation says what the binary says.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use pipeline_tests::{Pipeline, binary};
@@ -39,3 +40,43 @@ fn the_readme_lists_every_exit_code() {
         assert!(readme.contains(&format!("{code} ")), "exit code {code} ({meaning}) is missing");
     }
 }
+
+/// The operations that a crate names in its errors are those that it calls.
+fn operations(folder: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).expect("folder") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            found.extend(operations(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).expect("source");
+            let quoted = text.split(['"', '\n']).filter(|part| {
+                let Some((service, operation)) = part.split_once(':') else { return false };
+                let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                !service.is_empty()
+                    && service.chars().all(lower)
+                    && operation.starts_with(|c: char| c.is_ascii_uppercase())
+                    && operation.chars().all(|c| c.is_ascii_alphanumeric())
+            });
+            found.extend(quoted.map(str::to_owned));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_permissions_of_every_stage_are_listed() {
+    let page = std::fs::read_to_string(binary::repository().join("docs/aws.md")).expect("docs/aws.md");
+    for kind in ["ecr", "image", "network", "alb", "ecs", "codedeploy", "route53"] {
+        let section = page.split(&format!("\n### `{kind}`\n")).nth(1).expect("a section");
+        let section = section.split("\n### ").next().unwrap_or_default();
+        let called = operations(&binary::repository().join(format!("crates/stage-{kind}/src")));
+        assert!(!called.is_empty(), "{kind} calls nothing?");
+        for operation in called.iter().filter(|one| !ONLY_TASKS.contains(&one.as_str())) {
+            assert!(section.contains(&format!("{operation}\n")), "{kind} calls {operation}");
+        }
+    }
+}
+
+/// What the tasks' roles may do; the pipeline itself does not.
+const ONLY_TASKS: [&str; 2] = ["secretsmanager:GetSecretValue", "ssm:GetParameters"];

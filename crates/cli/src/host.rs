@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use pipeline_aws::{Aws, Settings};
-use pipeline_sdk::{JsonSchema, Registry, StageError, Value};
-use schemars::generate::SchemaSettings;
+use pipeline_sdk::{JsonSchema, Registry, StageError, Value, inlined_schema};
 use serde::Deserialize;
 
 use crate::arguments::StartOptions;
@@ -38,11 +37,7 @@ enum Target {
 
 /// The JSON schema of `[cloud]`, for the engine to check the file against.
 pub(crate) fn cloud_schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-        settings.meta_schema = None;
-    });
-    settings.into_generator().into_root_schema_for::<CloudTable>().to_value()
+    inlined_schema::<CloudTable>()
 }
 
 /// Every built-in stage and notifier, working over `aws`.

@@ -24,7 +24,7 @@ pub use error::{ApplyError, NotifyError, StageError};
 pub use event::{
     Event, EventRecord, Link, Progress, ProgressLevel, RunCommand, RunOutcome, StageOutcome, TrafficShare,
 };
-pub use manifest::{Manifest, NotifierKind, Registry, StageKind};
+pub use manifest::{Manifest, NotifierKind, Registry, StageKind, inlined_schema};
 pub use name::{InvalidName, ResourceId, RunId, StageName};
 pub use plan::{Action, AttributeChange, Change, Done, Inputs, Outputs, Recorded, StagePlan};
 pub use secret::Redactor;

@@ -38,7 +38,8 @@ impl Manifest {
     }
 }
 
-fn inlined_schema<T: JsonSchema>() -> Value {
+/// The JSON Schema of `T` in one piece, without references: what the engine checks configuration against.
+pub fn inlined_schema<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|s| {
         s.inline_subschemas = true;
         s.meta_schema = None;
