@@ -204,6 +204,9 @@ impl Draft<'_> {
     fn remove(&mut self, resource: &dyn Resource, reason: &str) -> Result<(), StageError> {
         let Some(observed) = self.known.existing(resource.id()).cloned() else { return Ok(()) };
         if is_ours(self.cx, resource, &observed, None) {
+            if let Some(why) = resource.protected(&observed) {
+                return Err(StageError::failed(format!("{} cannot be removed: {why}", resource.id())));
+            }
             self.known.is_gone(resource.id());
             let reason = (!reason.is_empty()).then_some(reason);
             self.add(resource, Action::Delete, Some(observed), vec![], reason);

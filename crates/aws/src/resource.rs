@@ -78,10 +78,22 @@ pub trait Resource: Send + Sync {
         self.delete(cx, observed).await
     }
 
+    /// Called before a change of it is undone, and before the world is read for that: ends what may
+    /// still be changing it.
+    async fn before_undo(&self, _cx: &Context) -> Result<(), StageError> {
+        Ok(())
+    }
+
     /// Waits until it can be used. Called after it was made or changed, and when a run that was cut
     /// short finds it as planned.
     async fn settle(&self, _cx: &Context, _observed: &Attributes) -> Result<(), StageError> {
         Ok(())
+    }
+
+    /// Why it cannot be removed as long as it is as `observed`, if it cannot: said when it is planned,
+    /// before anything else is removed.
+    fn protected(&self, _observed: &Attributes) -> Option<String> {
+        None
     }
 
     /// Why `action` cannot be undone, if it cannot.

@@ -99,6 +99,7 @@ impl<T: AwsStage> Undo<'_, T> {
     async fn change(&self, resource: &dyn Resource, before: Before) -> Result<(), StageError> {
         let (observed, desired) = (before.observed.unwrap_or_default(), before.desired.unwrap_or_default());
         let target = restored(&observed, &desired);
+        resource.before_undo(self.cx).await?;
         match self.look(resource).await? {
             None => resource.create(self.cx, &target).await,
             Some(mut now) => {

@@ -114,20 +114,24 @@ async fn begin(options: &FileOptions, command: RunCommand) -> Result<Begun, Comm
     Ok(Begun { run, pipeline, aws, json: options.json, style })
 }
 
-/// The first signal asks the run to stop and roll back; the second one ends the process at once,
-/// which leaves a run that the next one finds.
+/// The first signal asks the run to stop and roll back. The same one again ends the process at once. A
+/// different one does not: CI systems send SIGINT and, a moment later, SIGTERM, and mean one wish.
 fn listen_for_signals(cancel: Cancellation) -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
+        let mut seen = Vec::new();
         loop {
             let cause = tokio::select! {
                 _ = interrupt.recv() => "SIGINT",
                 _ = terminate.recv() => "SIGTERM",
+                _ = hang_up.recv() => "SIGHUP",
             };
-            if cancel.is_requested() {
+            if seen.contains(&cause) {
                 std::process::exit(AT_ONCE);
             }
+            seen.push(cause);
             cancel.request(cause);
         }
     });

@@ -33,7 +33,8 @@ impl Default for NotifyLimits {
             attempt: Duration::from_secs(10),
             attempts: 4,
             backoff: Duration::from_millis(500),
-            flush: Duration::from_secs(5),
+            // Long enough for a second attempt after one that was throttled or timed out.
+            flush: Duration::from_secs(30),
         }
     }
 }

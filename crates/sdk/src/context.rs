@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -147,10 +148,11 @@ impl Context {
     /// A key that is the same whenever this stage of this run asks for it under this `purpose`,
     /// also after a crash: for requests that AWS makes idempotent by a client token.
     ///
-    /// 1 to 64 ASCII characters as long as `purpose` has at most 20.
+    /// 32 hexadecimal digits.
     pub fn idempotency_key(&self, purpose: &str) -> String {
-        let key = format!("{}-{}", self.parts.run, purpose);
-        key.chars().filter(char::is_ascii).take(64).collect()
+        let ContextParts { run, stage, .. } = &self.parts;
+        let digest = Sha256::digest(format!("{run}/{stage}/{purpose}"));
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Says something that matters while the stage runs, and only then.

@@ -40,14 +40,14 @@ pub enum RunOutcome {
     Succeeded,
     /// Nothing had to be done.
     Unchanged,
-    /// It failed, and either nothing was changed, or what was changed is kept as
-    /// `on_failure = "keep"` asks.
+    /// It failed, and nothing was changed.
     Failed,
     /// It failed, and what it had changed was undone.
     RolledBack,
     /// It was cancelled, and what it had changed was undone.
     Cancelled,
-    /// It failed, and something could not be undone.
+    /// It failed, and something could not be undone or is kept: by `on_failure = "keep"`, or because it was a
+    /// destruction.
     Stuck,
 }
 

@@ -249,6 +249,13 @@ impl Resource for LoadBalancer {
         .await
     }
 
+    fn protected(&self, observed: &Attributes) -> Option<String> {
+        let protected = observed.value("deletion_protection") == &Value::Bool(true);
+        protected.then(|| {
+            "it is protected; set `deletion_protection = false` and run `pipeline run` first".to_owned()
+        })
+    }
+
     fn irreversible(&self, action: Action, _observed: &Attributes) -> Option<String> {
         matches!(action, Action::Delete | Action::Replace)
             .then(|| "its DNS name is lost; one that is made again has another".to_owned())

@@ -44,6 +44,15 @@ impl Default for Traffic {
 }
 
 impl Traffic {
+    /// How long a shift takes by itself. Of a configuration that exists it is not known.
+    pub(crate) fn minutes(&self) -> u32 {
+        match self {
+            Self::Canary(step) => u32::from(step.minutes),
+            Self::Linear(step) => u32::from(step.minutes) * 100_u32.div_ceil(u32::from(step.percent.max(1))),
+            Self::AllAtOnce | Self::Configuration(_) => 0,
+        }
+    }
+
     /// The name of the configuration that the deployment group uses. Where CodeDeploy has one that
     /// shifts the same way it is taken; else one of ours called after `name`.
     ///

@@ -70,8 +70,17 @@ pub struct CodeDeployInputs {
     /// Names of CloudWatch alarms that stop and roll back a deployment, at most 10.
     #[serde(default)]
     pub alarms: Vec<String>,
-    /// Own AppSpec file (JSON or YAML). `${task_definition}`, `${image}`, `${name}`, `${port}`,
-    /// `${region}` and `${log-group}` in it are replaced.
+    /// Subnets of the tasks. Default: those of the tasks before.
+    #[serde(default)]
+    pub subnets: Option<Maybe<Vec<String>>>,
+    /// Security groups of the tasks. Default: those of the tasks before.
+    #[serde(default)]
+    pub security_groups: Option<Maybe<Vec<String>>>,
+    /// Whether tasks get a public address. Default: as the tasks before.
+    #[serde(default)]
+    pub assign_public_ip: Option<bool>,
+    /// Own AppSpec file (JSON or YAML). `${image}`, `${name}`, `${port}`, `${region}` and `${log-group}`
+    /// in it are replaced; `TaskDefinition` is set to the one that is deployed, whatever it says.
     #[serde(default)]
     pub app_spec: Option<String>,
     /// The image, for `${image}` in an own AppSpec file.
@@ -83,7 +92,8 @@ pub struct CodeDeployInputs {
     /// ARN of an own role for CodeDeploy. Default: one is made.
     #[serde(default)]
     pub role_arn: Option<Maybe<String>>,
-    /// After how many minutes a deployment that has not ended is stopped and rolled back.
+    /// After how many minutes a deployment that has not ended is stopped and rolled back, besides the
+    /// waits that it makes by `traffic` and `termination_wait_minutes`.
     #[serde(default = "default_timeout")]
     pub timeout_minutes: u32,
     /// Take over an application of this name that this pipeline did not make.
@@ -104,6 +114,23 @@ fn default_termination() -> u32 {
 
 fn default_timeout() -> u32 {
     120
+}
+
+impl CodeDeployInputs {
+    /// Limits of <https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_BlueInstanceTerminationOption.html>
+    /// and <https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html>.
+    fn check(&self) -> Result<(), StageError> {
+        if self.alarms.len() > 10 {
+            return Err(StageError::input("alarms", "CodeDeploy takes at most 10 alarms"));
+        }
+        if self.termination_wait_minutes > 2880 {
+            return Err(StageError::input(
+                "termination_wait_minutes",
+                "CodeDeploy waits at most 2880 minutes",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// The outputs of the stage `codedeploy`.
@@ -180,9 +207,7 @@ impl AwsStage for CodeDeploy {
         inputs: &CodeDeployInputs,
         facts: &Facts,
     ) -> Result<Vec<Box<dyn Resource>>, StageError> {
-        if inputs.alarms.len() > 10 {
-            return Err(StageError::input("alarms", "CodeDeploy takes at most 10 alarms"));
-        }
+        inputs.check()?;
         let name = Self::name(cx, inputs)?;
         let tags = Tags::of(cx, &inputs.tags)?;
         let aws = || Arc::clone(&self.aws);
@@ -195,7 +220,7 @@ impl AwsStage for CodeDeploy {
         ];
         if facts.service_exists && cx.mode() != Mode::Destroy {
             let plan = Plan::of(cx, &self.aws, &name, inputs)?;
-            resources.push(Box::new(Deployment::wanted(aws(), plan, &inputs.task_definition)));
+            resources.push(Box::new(Deployment::wanted(aws(), plan, inputs)));
         }
         Ok(resources)
     }

@@ -27,6 +27,13 @@ impl Cluster {
     }
 }
 
+/// The ARN of the active cluster called `name`.
+pub(crate) async fn arn_of(aws: &Aws, name: &str) -> Result<Option<String>, StageError> {
+    let answer = aws.ecs().describe_clusters().clusters(name).send().await.or_fail("ecs:DescribeClusters")?;
+    let active = answer.clusters().iter().find(|cluster| cluster.status() == Some("ACTIVE"));
+    Ok(active.and_then(|cluster| cluster.cluster_arn()).map(str::to_owned))
+}
+
 #[async_trait]
 impl Resource for Cluster {
     fn id(&self) -> &ResourceId {

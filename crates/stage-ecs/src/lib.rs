@@ -17,11 +17,11 @@ mod task_definition;
 
 use std::sync::Arc;
 
-use pipeline_aws::{Aws, AwsStage, Kit, Known, ROLE_KIND, Resource, Role, Tags, names};
+use pipeline_aws::{Aws, AwsStage, Kit, Known, ROLE_KIND, Reading, Resource, Role, Tags, names};
 use pipeline_sdk::{
     Context, JsonSchema, Maybe, Recorded, ResourceId, StageError, StageKind, async_trait, schemars,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cluster::Cluster;
 pub use crate::inputs::{EcsInputs, Scaling};
@@ -59,11 +59,28 @@ pub struct EcsOutputs {
     /// ARN of the log group.
     pub log_group_arn: Maybe<String>,
     /// Name of the role that the app runs with.
-    pub task_role_name: String,
+    pub task_role_name: Maybe<String>,
     /// ARN of the role that the app runs with.
     pub task_role_arn: Maybe<String>,
     /// ARN of the role that pulls the image and writes the logs.
     pub execution_role_arn: Maybe<String>,
+    /// Name of that role.
+    pub execution_role_name: Maybe<String>,
+}
+
+/// What is looked up before the resources are known.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// The ARN of the cluster that the inputs name, which the stage does not own.
+    cluster_arn: Option<String>,
+}
+
+/// The name of a role: of a given one the last part of its ARN, which may have a path.
+fn role_name(given: &Option<Maybe<String>>, own: String) -> Maybe<String> {
+    match given {
+        Some(arn) => arn.clone().map(|arn| arn.rsplit('/').next().unwrap_or_default().to_owned()),
+        None => Maybe::Known(own),
+    }
 }
 
 struct Ecs {
@@ -128,20 +145,27 @@ impl AwsStage for Ecs {
     const KIND: &'static str = "ecs";
     const SUMMARY: &'static str = "A Fargate service with its cluster, roles, logs and scaling (Amazon ECS)";
     type Inputs = EcsInputs;
-    type Facts = ();
+    type Facts = Facts;
     type Outputs = EcsOutputs;
 
     fn adopts(&self, inputs: &EcsInputs) -> bool {
         inputs.adopt
     }
 
+    async fn look_up(&self, _reading: &Reading<'_>, inputs: &EcsInputs) -> Result<Facts, StageError> {
+        inputs.check()?;
+        let Some(name) = &inputs.cluster else { return Ok(Facts::default()) };
+        let cluster_arn = cluster::arn_of(&self.aws, name).await?;
+        let missing = || StageError::input("cluster", format!("there is no active cluster `{name}`"));
+        Ok(Facts { cluster_arn: Some(cluster_arn.ok_or_else(missing)?) })
+    }
+
     fn resources(
         &self,
         cx: &Context,
         inputs: &EcsInputs,
-        _facts: &(),
+        _facts: &Facts,
     ) -> Result<Vec<Box<dyn Resource>>, StageError> {
-        inputs.check()?;
         let names = Names::of(cx, inputs)?;
         let tags = Tags::of(cx, &inputs.tags)?;
         let aws = || Arc::clone(&self.aws);
@@ -177,22 +201,26 @@ impl AwsStage for Ecs {
         &self,
         cx: &Context,
         inputs: &EcsInputs,
-        _facts: &(),
+        facts: &Facts,
         known: &Known,
     ) -> Result<EcsOutputs, StageError> {
         let names = Names::of(cx, inputs)?;
         let own = |role: &Option<Maybe<String>>, id| role.clone().unwrap_or_else(|| known.maybe(&id, "arn"));
         let task_definition = known.maybe(&names.task_definition_id(), "arn");
         Ok(EcsOutputs {
-            resource_id: format!("service/{}/{}", names.cluster, names.service),
-            cluster_arn: known.maybe(&ResourceId::new(cluster::KIND, &names.cluster), "arn"),
+            resource_id: scaling::name(&names.cluster, &names.service),
+            cluster_arn: match &facts.cluster_arn {
+                Some(given) => Maybe::Known(given.clone()),
+                None => known.maybe(&ResourceId::new(cluster::KIND, &names.cluster), "arn"),
+            },
             service_arn: known.maybe(&names.service_id(), "arn"),
             task_definition,
             container_port: inputs.port,
             log_group_arn: known.maybe(&ResourceId::new(log_group::KIND, &names.log_group), "arn"),
             task_role_arn: own(&inputs.task_role_arn, names.task_role_id()),
             execution_role_arn: own(&inputs.execution_role_arn, names.execution_role_id()),
-            task_role_name: names.task_role,
+            task_role_name: role_name(&inputs.task_role_arn, names.task_role),
+            execution_role_name: role_name(&inputs.execution_role_arn, names.execution_role),
             cluster: names.cluster,
             service: names.service,
             container_name: names.container,

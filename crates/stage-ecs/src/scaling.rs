@@ -19,6 +19,11 @@ pub(crate) const KIND: &str = "application-autoscaling:scalable-target";
 /// The name of the one policy that the stage owns.
 const POLICY: &str = "cpu";
 
+/// What Application Auto Scaling calls a service.
+pub(crate) fn name(cluster: &str, service: &str) -> String {
+    format!("service/{cluster}/{service}")
+}
+
 pub(crate) struct ScalableTarget {
     aws: Arc<Aws>,
     id: ResourceId,
@@ -27,7 +32,7 @@ pub(crate) struct ScalableTarget {
 
 impl ScalableTarget {
     pub(crate) fn wanted(aws: Arc<Aws>, names: &Names, scaling: Option<&Scaling>) -> Self {
-        let id = ResourceId::new(KIND, format!("service/{}/{}", names.cluster, names.service));
+        let id = ResourceId::new(KIND, name(&names.cluster, &names.service));
         let desired = scaling.map(|scaling| {
             Attributes::of(json!({
                 "min": scaling.min,
@@ -58,6 +63,8 @@ impl ScalableTarget {
         Ok(answer.scaling_policies.unwrap_or_default().into_iter().next())
     }
 
+    /// Only an interrupted run leaves it suspended. Undoing a change that resumed it does not suspend it
+    /// again.
     async fn put(&self, desired: &Attributes) -> Result<(), StageError> {
         let scaling: Numbers = desired.read()?;
         let call = self.aws.autoscaling().register_scalable_target();
@@ -67,7 +74,7 @@ impl ScalableTarget {
             .resource_id(&self.id.name)
             .min_capacity(scaling.min)
             .max_capacity(scaling.max)
-            .suspended_state(suspended(scaling.suspended));
+            .suspended_state(suspended(scaling.suspended && self.desired.is_some()));
         call.send().await.or_fail("application-autoscaling:RegisterScalableTarget")?;
         let call = self.aws.autoscaling().put_scaling_policy().policy_name(POLICY);
         let call = call
@@ -126,9 +133,10 @@ impl Resource for ScalableTarget {
         &self.id
     }
 
-    /// It belongs to the service, whose tags say whose it is.
+    /// It belongs to the service, whose tags say whose it is. Where the inputs ask for none, somebody else
+    /// may have set one up: then it is ours only if the state remembers it.
     fn ownership(&self) -> Ownership {
-        Ownership::Parent
+        if self.desired.is_some() { Ownership::Parent } else { Ownership::State }
     }
 
     fn desired(&self, _known: &Known) -> Result<Option<Attributes>, StageError> {

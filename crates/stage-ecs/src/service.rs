@@ -19,11 +19,11 @@ use pipeline_sdk::{Context, Maybe, Recorded, ResourceId, StageError, Value, asyn
 use serde::Deserialize;
 
 use crate::cluster::{sdk_tags, tags_of, update_tags};
-use crate::{EcsInputs, Names};
+use crate::{EcsInputs, Names, scaling};
 
 pub(crate) const KIND: &str = "ecs:service";
 
-/// So many tasks that stopped while the service starts are no accident.
+/// So many stops of a task while the service starts are no accident.
 const TOO_MANY_STOPS: usize = 3;
 
 /// How long a service may take to go, with its tasks draining.
@@ -65,7 +65,6 @@ impl Service {
             "tags": tags.to_value(),
         }));
         if inputs.scaling.is_none() {
-            // With scaling, how many tasks there are is not ours to say.
             desired.set("desired_count", inputs.desired_count);
         }
         let start = Start {
@@ -138,9 +137,10 @@ impl Service {
             && service.running_count() >= service.desired_count()
     }
 
-    async fn fail_if_tasks_stop(&self, since: Timestamp) -> Result<(), StageError> {
+    async fn fail_if_tasks_stop(&self, tasks: i32, since: Timestamp) -> Result<(), StageError> {
         let stopped = self.stopped(since).await?;
-        if stopped.len() < TOO_MANY_STOPS {
+        // Of every task so many: a role that is not known everywhere yet stops all of them once.
+        if stopped.len() < TOO_MANY_STOPS * usize::try_from(tasks).unwrap_or_default().max(1) {
             return Ok(());
         }
         let last = stopped.first();
@@ -184,6 +184,11 @@ impl Resource for Service {
             // Only where the service is made: later, CodeDeploy says what runs.
             desired.set("task_definition", known.value(&wanted.start.task_definition, "arn"));
             desired.set("target_group_arn", wanted.start.target_group.to_value());
+        }
+        let scales = ResourceId::new(scaling::KIND, scaling::name(self.cluster(), self.name()));
+        if known.existing(&scales).is_some() {
+            // How many tasks there are is not ours to say, whoever set up the scaling.
+            desired.remove("desired_count");
         }
         Ok(Some(desired))
     }
@@ -241,7 +246,7 @@ impl Resource for Service {
             .health_check_grace_period_seconds(changeable.health_check_grace_seconds)
             .enable_execute_command(start.execute_command)
             .propagate_tags(PropagateTags::Service)
-            .client_token(cx.idempotency_key("service").chars().take(32).collect::<String>())
+            .client_token(cx.idempotency_key("service"))
             .set_tags(Some(sdk_tags(&Tags::from(desired.value("tags")))));
         call.send().await.or_fail("ecs:CreateService").map(|_| ())
     }
@@ -287,7 +292,7 @@ impl Resource for Service {
         wait::until(cx, &what, options, || async {
             match self.describe().await? {
                 Some(service) if Self::is_steady(&service) => Ok(Some(())),
-                Some(_) => self.fail_if_tasks_stop(began).await.map(|()| None),
+                Some(service) => self.fail_if_tasks_stop(service.desired_count(), began).await.map(|()| None),
                 None => Err(StageError::failed(format!("{} was removed while it started", self.id))),
             }
         })

@@ -93,10 +93,10 @@ fn built(error: impl std::fmt::Display) -> StageError {
     StageError::failed(format!("a record could not be built: {error}"))
 }
 
-/// A DNS name as we write it: lower case, no dot at its end, and without the `dualstack.` that the
-/// console puts before load balancers.
+/// A DNS name as we write it: lower case, no dot at its end, `*` and not its escape, and without the
+/// `dualstack.` that the console puts before load balancers.
 fn plain(name: &str) -> String {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let name = name.trim_end_matches('.').to_ascii_lowercase().replace("\\052", "*");
     name.strip_prefix("dualstack.").map(str::to_owned).unwrap_or(name)
 }
 

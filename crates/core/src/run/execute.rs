@@ -12,7 +12,7 @@ use pipeline_sdk::{
 use tokio::task::JoinSet;
 
 use super::execution::{Execution, outputs_of};
-use super::rollback::{kept_lines, roll_back};
+use super::rollback::{kept_lines, not_removed, roll_back};
 use super::save::Saver;
 use super::{EngineError, Run, RunReport};
 use crate::config::OnFailure;
@@ -279,13 +279,16 @@ impl<'a> Executor<'a> {
                 _ => false,
             })
             .collect();
-        let keep = self.run.session.definition.on_failure == OnFailure::Keep;
-        if touched.is_empty() || keep {
-            if !keep {
-                self.restore();
-            }
+        if touched.is_empty() {
+            self.restore();
             self.run.happen(RunEvent::Settle { undone: self.run.undone_by_cloud });
-            return if keep { kept_lines(&self.run, &touched) } else { Vec::new() };
+            return Vec::new();
+        }
+        let destroys = self.run.nodes.list.iter().all(|node| node.mode == Mode::Destroy);
+        if destroys || self.run.session.definition.on_failure == OnFailure::Keep {
+            self.run.happen(RunEvent::Undo);
+            self.run.happen(RunEvent::Undone { clean: false });
+            return if destroys { not_removed(&self.run) } else { kept_lines(&self.run, &touched) };
         }
         let cause = self.run.cause.as_ref().map(ToString::to_string);
         let cause = cause.or_else(|| self.run.error.as_ref().map(ToString::to_string));

@@ -117,6 +117,14 @@ pub(super) fn kept_lines(run: &Execution<'_>, touched: &[usize]) -> Vec<String> 
     touched.iter().flat_map(lines).collect()
 }
 
+/// What a destruction that was cut short has left. It is not undone: what is removed, such as a service
+/// with its tasks or the images of a repository, cannot be brought back by making it again.
+pub(super) fn not_removed(run: &Execution<'_>) -> Vec<String> {
+    let left = (0..run.stages.len()).filter(|&index| run.stages[index].state != StageState::Applied);
+    left.map(|index| format!("stage `{}` is not removed: run `pipeline destroy` again", run.node(index).name))
+        .collect()
+}
+
 /// What a side effect has left, and what to do about it.
 fn remains(done: &Done) -> (String, String) {
     let Done { resource, action, after, .. } = done;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pipeline_core::{Engine, Holder, MemoryStore, StateLock, StateStore, StoreError};
-use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, async_trait, json};
+use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, async_trait};
 
 use crate::world::{Fault, Lab};
 
@@ -95,7 +95,7 @@ async fn a_failed_run_keeps_everything_if_that_is_asked_for() {
     lab.fault("c", Fault::Late);
     let text = format!("[pipeline]\nname = \"hello\"\non_failure = \"keep\"\n{CHAIN}");
     let report = lab.run(&text).await;
-    assert_eq!(report.outcome, RunOutcome::Failed);
+    assert_eq!(report.outcome, RunOutcome::Stuck);
     assert_eq!(lab.things().len(), 3);
     assert_eq!(lab.state().await.stages.len(), 3, "also what the failed stage has made so far");
     assert_eq!(report.left_over.len(), 3);
@@ -131,14 +131,18 @@ async fn a_run_that_is_cancelled_before_it_applies_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_failed_destruction_is_undone_too() {
+async fn a_failed_destruction_is_not_undone_but_goes_on_the_next_time() {
     let lab = Lab::default();
     lab.run(CHAIN).await;
-    let before = (lab.things(), lab.state().await.stages);
     lab.fault("b", Fault::Late);
-    assert_eq!(lab.destroy(CHAIN).await.outcome, RunOutcome::RolledBack);
-    assert_eq!((lab.things(), lab.state().await.stages), before);
-    assert_eq!(lab.things()["a"], json!("default"));
+    let report = lab.destroy(CHAIN).await;
+    assert_eq!(report.outcome, RunOutcome::Stuck);
+    assert!(report.left_over.contains(&"stage `a` is not removed: run `pipeline destroy` again".to_owned()));
+    assert!(!lab.things().contains_key("c"), "what was removed stays removed");
+    assert!(lab.things().contains_key("a"));
+    assert_eq!(lab.destroy(CHAIN).await.outcome, RunOutcome::Succeeded);
+    assert!(lab.things().is_empty());
+    assert!(lab.state().await.stages.is_empty());
 }
 
 /// A store on a disk that is full.

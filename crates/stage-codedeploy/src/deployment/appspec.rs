@@ -2,24 +2,74 @@
 //!
 //! Its form: <https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-resources.html>.
 
-use pipeline_sdk::json;
+use pipeline_sdk::{StageError, Value, json};
 use sha2::{Digest, Sha256};
 
-/// The name in `${…}` that stands for the ARN of the task definition.
-pub(super) const TASK_DEFINITION: &str = "task_definition";
+/// What a deployment sets, whatever else an AppSpec says.
+#[derive(Debug, Default)]
+pub(super) struct Target<'a> {
+    /// ARN of the task definition.
+    pub(super) task_definition: &'a str,
+    /// The container that gets the traffic, and its port.
+    pub(super) container: Option<(&'a str, u64)>,
+    /// `AwsvpcConfiguration`, where it is not to stay as it is.
+    pub(super) network: Option<Value>,
+}
 
-/// The AppSpec of a service whose container `name` gets the traffic on `port`.
-pub(super) fn default(name: &str, port: u16) -> String {
-    let properties = json!({
-        "TaskDefinition": format!("${{{TASK_DEFINITION}}}"),
-        "LoadBalancerInfo": { "ContainerName": name, "ContainerPort": port },
-    });
-    let service = json!({ "TargetService": { "Type": "AWS::ECS::Service", "Properties": properties } });
-    json!({ "version": 0.0, "Resources": [service] }).to_string()
+/// The text and the digest that proves it arrived whole, for `target`: the user's own AppSpec (JSON or
+/// YAML) with the target put in, as `aws ecs deploy` does it, or one that says nothing more.
+pub(super) fn content(own: Option<&str>, target: &Target<'_>) -> Result<(String, String), StageError> {
+    let mut spec = match own {
+        Some(text) => serde_yaml_ng::from_str(text).map_err(|error| unusable(&error.to_string()))?,
+        None => json!({
+            "version": 0.0,
+            "Resources": [{ "TargetService": { "Type": "AWS::ECS::Service", "Properties": {} } }],
+        }),
+    };
+    let properties = properties(&mut spec)
+        .ok_or_else(|| unusable("it has no resource of the type AWS::ECS::Service with Properties"))?;
+    put(properties, "TaskDefinition", json!(target.task_definition));
+    if let Some((name, port)) = target.container {
+        put(properties, "LoadBalancerInfo", json!({ "ContainerName": name, "ContainerPort": port }));
+    }
+    if let Some(network) = &target.network {
+        put(properties, "NetworkConfiguration", json!({ "AwsvpcConfiguration": network }));
+    }
+    let text = spec.to_string();
+    let digest = sha256(&text);
+    Ok((text, digest))
+}
+
+fn unusable(why: &str) -> StageError {
+    StageError::input("app_spec", format!("the file is no AppSpec of an ECS service: {why}"))
+}
+
+/// The properties of the first ECS service. Keys are found in any case, as AWS's own tools do.
+fn properties(spec: &mut Value) -> Option<&mut Value> {
+    let resources = get(spec, "Resources")?.as_array_mut()?;
+    let services = resources.iter_mut().filter_map(|one| one.as_object_mut()?.values_mut().next());
+    services
+        .filter(|service| {
+            let mut entries = service.as_object().into_iter().flatten();
+            entries.any(|(key, value)| key.eq_ignore_ascii_case("Type") && value == "AWS::ECS::Service")
+        })
+        .find_map(|service| get(service, "Properties").filter(|properties| properties.is_object()))
+}
+
+fn get<'a>(value: &'a mut Value, wanted: &str) -> Option<&'a mut Value> {
+    let entries = value.as_object_mut()?;
+    entries.iter_mut().find(|(key, _)| key.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+}
+
+fn put(properties: &mut Value, key: &str, value: Value) {
+    match get(properties, key) {
+        Some(place) => *place = value,
+        None => properties[key] = value,
+    }
 }
 
 /// The digest that CodeDeploy compares, in hexadecimal.
-pub(super) fn sha256(text: &str) -> String {
+fn sha256(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -27,13 +77,64 @@ pub(super) fn sha256(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const ARN: &str = "arn:aws:ecs:x:1:task-definition/web:7";
+
+    fn composed(own: Option<&str>, target: &Target<'_>) -> Value {
+        let (text, digest) = content(own, target).expect("an AppSpec");
+        assert_eq!(digest.len(), 64);
+        serde_json::from_str(&text).expect("JSON")
+    }
+
     #[test]
     fn the_default_names_what_gets_the_traffic() {
-        let text = super::super::content(&default("web", 8080), "arn:aws:ecs:x:1:task-definition/web:7");
-        let (text, digest) = text.expect("fills");
-        assert!(text.contains(r#""TaskDefinition":"arn:aws:ecs:x:1:task-definition/web:7""#), "{text}");
-        assert!(text.contains(r#""ContainerPort":8080"#), "{text}");
-        assert_eq!(digest.len(), 64);
+        let target = Target { task_definition: ARN, container: Some(("web", 8080)), network: None };
+        let properties = json!({
+            "TaskDefinition": ARN,
+            "LoadBalancerInfo": { "ContainerName": "web", "ContainerPort": 8080 },
+        });
+        let service = json!({ "TargetService": { "Type": "AWS::ECS::Service", "Properties": properties } });
+        assert_eq!(composed(None, &target), json!({ "version": 0.0, "Resources": [service] }));
+    }
+
+    #[test]
+    fn an_own_file_keeps_what_it_says_and_gets_the_task_definition() {
+        let own = "
+version: 0.0
+Resources:
+  - TargetService:
+      Type: AWS::ECS::Service
+      Properties:
+        TaskDefinition: <TASK_DEFINITION>
+        LoadBalancerInfo: { ContainerName: web, ContainerPort: 80 }
+        PlatformVersion: LATEST
+Hooks:
+  - AfterInstall: LambdaFunctionToValidate
+";
+        let network = Some(json!({ "Subnets": ["subnet-1"] }));
+        let spec = composed(Some(own), &Target { task_definition: ARN, container: None, network });
+        let properties = &spec["Resources"][0]["TargetService"]["Properties"];
+        assert_eq!(properties["TaskDefinition"], ARN);
+        assert_eq!(properties["LoadBalancerInfo"]["ContainerPort"], 80);
+        assert_eq!(properties["PlatformVersion"], "LATEST");
+        assert_eq!(properties["NetworkConfiguration"]["AwsvpcConfiguration"]["Subnets"][0], "subnet-1");
+        assert_eq!(spec["Hooks"][0]["AfterInstall"], "LambdaFunctionToValidate");
+    }
+
+    #[test]
+    fn keys_in_lower_case_are_found() {
+        let own = r#"{"version":1,"resources":[{"s":{"type":"AWS::ECS::Service","properties":{"taskDefinition":"old"}}}]}"#;
+        let spec = composed(Some(own), &Target { task_definition: ARN, ..Target::default() });
+        assert_eq!(spec["resources"][0]["s"]["properties"], json!({ "taskDefinition": ARN }));
+    }
+
+    #[test]
+    fn what_is_no_appspec_is_refused() {
+        for own in
+            ["{", "version: 0.0", r#"{"Resources":[{"f":{"Type":"AWS::Lambda::Function","Properties":{}}}]}"#]
+        {
+            let error = content(Some(own), &Target::default()).expect_err("refused").to_string();
+            assert!(error.starts_with("`app_spec`: the file is no AppSpec"), "{error}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_codedeploy::types::{
-    AppSpecContent, DeploymentInfo, DeploymentStatus, EcsTarget, ErrorCode, LifecycleEventStatus,
-    RevisionLocation, RevisionLocationType, RollbackInfo, TargetLabel,
+    AppSpecContent, AutoRollbackConfiguration, DeploymentInfo, DeploymentStatus, EcsTarget, ErrorCode,
+    LifecycleEventStatus, RevisionLocation, RevisionLocationType, RollbackInfo, TargetLabel,
 };
 use pipeline_aws::wait::{self, WaitOptions};
 use pipeline_aws::{Aws, AwsError, AwsResult};
@@ -12,13 +12,20 @@ use tokio::time::Instant;
 
 use pipeline_sdk::{Context, Link, Progress, ProgressLevel, StageError, TrafficShare};
 
-use super::{Plan, console_url, content, scaling, short};
+use super::appspec::{self, Target};
+use super::{Plan, console_url, scaling, short};
 
 /// How often a deployment is looked at: often enough that its end is seen within a second.
 const PAUSE: Duration = Duration::from_millis(700);
 
 /// How long a rollback by CodeDeploy may take.
 const ROLLBACK: Duration = Duration::from_secs(3600);
+
+/// How long after a failure CodeDeploy may take to begin its rollback.
+const ROLLBACK_BEGINS: Duration = Duration::from_secs(30);
+
+/// For how long nothing may be heard of a deployment until it is stopped.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// The statuses of a deployment that still holds its group.
 const ACTIVE: [DeploymentStatus; 5] = [
@@ -48,20 +55,29 @@ impl Deploying<'_> {
     ///
     /// # Errors
     /// [`StageError::RolledBack`] if CodeDeploy gave the traffic back to what was there before.
-    pub(super) async fn deploy(&self, task_definition: &str) -> Result<(), StageError> {
-        let suspended = scaling::suspend(self.aws, self.plan).await?;
-        let result = self.deploy_unscaled(task_definition).await;
+    pub(super) async fn deploy(&self, target: &Target<'_>) -> Result<(), StageError> {
+        let suspended = scaling::suspend(self.aws, self.cx, self.plan).await?;
+        let result = self.deploy_unscaled(target).await;
         suspended.resume(self.cx).await;
         result
     }
 
-    async fn deploy_unscaled(&self, task_definition: &str) -> Result<(), StageError> {
-        let id = self.start(task_definition).await?;
+    async fn deploy_unscaled(&self, target: &Target<'_>) -> Result<(), StageError> {
+        let task_definition = target.task_definition;
+        let id = self.start(target).await?;
         self.cx.milestone(
             format!("deployment {id} of {} started", short(task_definition)),
             Some(self.link(&id)),
         );
-        match self.follow(&id).await? {
+        let end = match self.follow(&id).await {
+            Ok(end) => end,
+            Err(error) => {
+                // Nobody would see how it goes on: it must not shift traffic after it was called failed.
+                self.stop(&id).await?;
+                return Err(error);
+            }
+        };
+        match end {
             End::Succeeded => {
                 self.cx.milestone(
                     format!("{} has all the traffic", short(task_definition)),
@@ -78,8 +94,8 @@ impl Deploying<'_> {
     }
 
     /// Creates the deployment, or finds the one that an earlier attempt created.
-    async fn start(&self, task_definition: &str) -> Result<String, StageError> {
-        let (text, digest) = content(&self.plan.app_spec, task_definition)?;
+    async fn start(&self, target: &Target<'_>) -> Result<String, StageError> {
+        let (text, digest) = appspec::content(self.plan.app_spec.as_deref(), target)?;
         let revision = || {
             let spec = AppSpecContent::builder().content(&text).sha256(&digest).build();
             let kind = RevisionLocationType::AppSpecContent;
@@ -92,35 +108,64 @@ impl Deploying<'_> {
             let call = call
                 .application_name(&self.plan.application)
                 .deployment_group_name(&self.plan.application)
-                .description(format!("pipeline run {}", self.cx.run()))
+                .description(self.description())
                 .revision(revision());
             match call.send().await.or_fail("codedeploy:CreateDeployment") {
                 Ok(created) => Ok(created.deployment_id),
                 Err(error) if is_busy(&error) => self.active(&digest).await,
+                Err(error) if AwsError::behind(&error).is_some_and(|aws| aws.unanswered) => {
+                    // It may have been made all the same.
+                    self.active(&digest).await?.map(Some).ok_or(error)
+                }
                 Err(error) => Err(error),
             }
         })
         .await
     }
 
+    /// How deployments of this run are told from others.
+    fn description(&self) -> String {
+        format!("pipeline run {}", self.cx.run())
+    }
+
     /// The active deployment of the group, if it deploys the same thing: then it is ours, from an
     /// answer that was lost or a run that was killed. Another one is waited for.
     async fn active(&self, digest: &str) -> Result<Option<String>, StageError> {
+        for (id, info) in self.all_active().await? {
+            let spec = info.revision().and_then(RevisionLocation::app_spec_content);
+            if spec.and_then(AppSpecContent::sha256) == Some(digest) {
+                return Ok(Some(id));
+            }
+            self.cx.note(format!("waiting for deployment {id}, which holds the group"));
+        }
+        Ok(None)
+    }
+
+    /// Stops the deployments of this run that still go on, and waits until their traffic is back.
+    pub(super) async fn stop_ours(&self) -> Result<(), StageError> {
+        let ours = self.description();
+        for (id, info) in self.all_active().await? {
+            if info.description() == Some(&ours) {
+                self.stop(&id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The deployments that hold the group; none where the group is gone.
+    async fn all_active(&self) -> Result<Vec<(String, DeploymentInfo)>, StageError> {
         let call = self.aws.codedeploy().list_deployments();
         let call = call
             .application_name(&self.plan.application)
             .deployment_group_name(&self.plan.application)
             .set_include_only_statuses(Some(ACTIVE.to_vec()));
-        let listed = call.send().await.or_fail("codedeploy:ListDeployments")?;
-        for id in listed.deployments() {
-            let info = self.get(id).await?;
-            let spec = info.revision().and_then(RevisionLocation::app_spec_content);
-            if spec.and_then(AppSpecContent::sha256) == Some(digest) {
-                return Ok(Some(id.clone()));
-            }
-            self.cx.note(format!("waiting for deployment {id}, which holds the group"));
+        let listed = call.send().await.if_found("codedeploy:ListDeployments")?;
+        let mut active = Vec::new();
+        for id in listed.and_then(|listed| listed.deployments).unwrap_or_default() {
+            let info = self.get(&id).await?;
+            active.push((id, info));
         }
-        Ok(None)
+        Ok(active)
     }
 
     async fn get(&self, id: &str) -> Result<DeploymentInfo, StageError> {
@@ -135,21 +180,27 @@ impl Deploying<'_> {
     async fn follow(&self, id: &str) -> Result<End, StageError> {
         let deadline = Instant::now() + self.patience();
         let mut told = Told::default();
+        let mut silent_since = None;
         loop {
             let (info, target) = futures::join!(self.get(id), self.target(id));
             if let Some(target) = target {
                 told.tell(self.cx, &target, || self.link(id));
             }
-            let info = info?;
-            match info.status() {
-                Some(DeploymentStatus::Succeeded) => return Ok(End::Succeeded),
-                Some(DeploymentStatus::Failed | DeploymentStatus::Stopped) => {
-                    return Ok(End::Failed(Box::new(info)));
+            match info {
+                Ok(info) => match info.status() {
+                    Some(DeploymentStatus::Succeeded) => return Ok(End::Succeeded),
+                    Some(DeploymentStatus::Failed | DeploymentStatus::Stopped) => {
+                        return Ok(End::Failed(Box::new(info)));
+                    }
+                    _ => silent_since = None,
+                },
+                Err(error) if silent_since.get_or_insert_with(Instant::now).elapsed() > SILENCE => {
+                    return Err(error);
                 }
-                _ => {}
+                Err(_) => {}
             }
             if Instant::now() > deadline {
-                let minutes = self.plan.timeout_minutes;
+                let minutes = self.patience().as_secs() / 60;
                 self.cx.note(format!("deployment {id} has not ended in {minutes} min: stopping it"));
                 self.stop(id).await?;
                 return Ok(End::Failed(Box::new(self.get(id).await?)));
@@ -201,13 +252,30 @@ impl Deploying<'_> {
     /// Waits for the rollback that CodeDeploy began after a failure, if it began one; the answer is
     /// whether the traffic is back.
     async fn rolled_back(&self, info: &DeploymentInfo) -> Result<bool, StageError> {
-        let Some(rollback) = info.rollback_info().and_then(RollbackInfo::rollback_deployment_id) else {
-            return Ok(false);
-        };
+        let Some(rollback) = self.rollback_of(info).await? else { return Ok(false) };
         self.cx
-            .milestone(format!("CodeDeploy rolls back by deployment {rollback}"), Some(self.link(rollback)));
-        let end = self.ended(rollback, ROLLBACK).await?;
+            .milestone(format!("CodeDeploy rolls back by deployment {rollback}"), Some(self.link(&rollback)));
+        let end = self.ended(&rollback, ROLLBACK).await?;
         Ok(end.status() == Some(&DeploymentStatus::Succeeded))
+    }
+
+    /// The id of the rollback's deployment, which may be there only a while after the failure.
+    async fn rollback_of(&self, info: &DeploymentInfo) -> Result<Option<String>, StageError> {
+        let expected = info.auto_rollback_configuration().is_some_and(AutoRollbackConfiguration::enabled);
+        let id = |info: &DeploymentInfo| {
+            info.rollback_info().and_then(RollbackInfo::rollback_deployment_id).map(str::to_owned)
+        };
+        // A message without an id says why there is no rollback.
+        let said =
+            |info: &DeploymentInfo| info.rollback_info().is_some_and(|it| it.rollback_message().is_some());
+        let deadline = Instant::now() + ROLLBACK_BEGINS;
+        let (mut found, mut told) = (id(info), said(info));
+        while expected && found.is_none() && !told && Instant::now() < deadline {
+            tokio::time::sleep(PAUSE).await;
+            let info = self.get(info.deployment_id().unwrap_or_default()).await?;
+            (found, told) = (id(&info), said(&info));
+        }
+        Ok(found)
     }
 
     /// The error of a deployment that failed or was stopped by somebody else.
@@ -233,7 +301,7 @@ impl Deploying<'_> {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_secs(u64::from(self.plan.timeout_minutes) * 60)
+        Duration::from_secs(u64::from(self.plan.timeout_minutes + self.plan.waits_minutes) * 60)
     }
 }
 

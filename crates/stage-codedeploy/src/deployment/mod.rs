@@ -9,17 +9,21 @@ mod scaling;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_sdk_ecs::types::Service;
+use aws_sdk_ecs::types::{AssignPublicIp, Service, TaskSet};
 use pipeline_aws::{Attributes, Aws, AwsResult, Known, Ownership, Reading, Resource, template};
-use pipeline_sdk::{Context, Maybe, Mode, Recorded, ResourceId, StageError, async_trait, json};
+use pipeline_sdk::{Context, Maybe, Mode, Recorded, ResourceId, StageError, Value, async_trait, json};
 use serde::{Deserialize, Serialize};
 
 use crate::CodeDeployInputs;
+use appspec::Target;
 use follow::Deploying;
 
 pub(crate) const KIND: &str = "codedeploy:deployment";
 
-/// How to deploy: all that is needed besides the task definition. Recorded, so that a deployment can be
+/// The attributes that say where tasks run.
+const NETWORK: [&str; 3] = ["subnets", "security_groups", "assign_public_ip"];
+
+/// How to deploy: all that is needed besides what is deployed. Recorded, so that a deployment can be
 /// undone without the inputs it came from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
@@ -27,8 +31,10 @@ pub(crate) struct Plan {
     pub(crate) cluster: String,
     pub(crate) service: String,
     pub(crate) timeout_minutes: u32,
-    /// The AppSpec with `${task_definition}` still in it.
-    pub(crate) app_spec: String,
+    /// The waits that a deployment is told to make; they come on top of the timeout.
+    pub(crate) waits_minutes: u32,
+    /// The user's own AppSpec, with its variables filled in.
+    pub(crate) app_spec: Option<String>,
 }
 
 impl Plan {
@@ -48,29 +54,31 @@ impl Plan {
             cluster: known("cluster", &inputs.cluster)?,
             service: known("service", &inputs.service)?,
             timeout_minutes: inputs.timeout_minutes,
+            waits_minutes: inputs.traffic.minutes() + inputs.termination_wait_minutes,
             app_spec: app_spec(cx, aws, inputs)?,
         })
     }
 }
 
-/// The user's AppSpec with everything but the task definition filled in, or ours.
-fn app_spec(cx: &Context, aws: &Aws, inputs: &CodeDeployInputs) -> Result<String, StageError> {
-    let text = |value: &Maybe<String>| value.known().cloned();
-    let (Some(container), Some(port)) = (text(&inputs.container_name), inputs.container_port.known()) else {
-        // Planned again with everything known before it is applied.
-        return Ok(String::new());
-    };
-    let Some(path) = &inputs.app_spec else { return Ok(appspec::default(&container, *port)) };
-    let optional = |value: &Option<Maybe<String>>| value.as_ref().and_then(text).unwrap_or_default();
-    let values = BTreeMap::from([
-        ("task_definition", format!("${{{}}}", appspec::TASK_DEFINITION)),
-        ("image", optional(&inputs.image)),
-        ("name", container),
-        ("port", port.to_string()),
+/// The user's AppSpec with its variables filled in. `${task_definition}` stays: a deployment puts the
+/// task definition in, whatever stands there.
+fn app_spec(cx: &Context, aws: &Aws, inputs: &CodeDeployInputs) -> Result<Option<String>, StageError> {
+    let Some(path) = &inputs.app_spec else { return Ok(None) };
+    let mut values = BTreeMap::from([
+        ("task_definition", "${task_definition}".to_owned()),
         ("region", aws.region().unwrap_or_default().to_owned()),
-        ("log-group", optional(&inputs.log_group)),
     ]);
-    template::fill("app_spec", &template::read(cx, "app_spec", path)?, &values)
+    let texts = [
+        ("name", Some(&inputs.container_name)),
+        ("image", inputs.image.as_ref()),
+        ("log-group", inputs.log_group.as_ref()),
+    ];
+    // What is not known yet is filled in when the stage is planned again, before it is applied. A name
+    // whose input is not set is none that the file may use.
+    let given = texts.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    values.extend(given.map(|(name, value)| (name, value.known().cloned().unwrap_or_default())));
+    values.insert("port", inputs.container_port.known().map(u16::to_string).unwrap_or_default());
+    template::fill("app_spec", &template::read(cx, "app_spec", path)?, &values).map(Some)
 }
 
 /// The service `name` of `cluster`, if it is there and not on its way out.
@@ -90,7 +98,7 @@ pub(crate) async fn primary(
     Ok(services.into_iter().find(|service| service.status() == Some("ACTIVE")))
 }
 
-/// The primary task set of a service as a resource: its attribute is the task definition.
+/// The primary task set of a service as a resource: what only a deployment can change.
 pub(crate) struct Deployment {
     aws: Arc<Aws>,
     id: ResourceId,
@@ -99,8 +107,22 @@ pub(crate) struct Deployment {
 }
 
 impl Deployment {
-    pub(crate) fn wanted(aws: Arc<Aws>, plan: Plan, task_definition: &Maybe<String>) -> Self {
-        let desired = Attributes::of(json!({ "task_definition": task_definition.to_value() }));
+    pub(crate) fn wanted(aws: Arc<Aws>, plan: Plan, inputs: &CodeDeployInputs) -> Self {
+        let mut desired = Attributes::of(json!({ "task_definition": inputs.task_definition.to_value() }));
+        if inputs.app_spec.is_none() {
+            // An own AppSpec says it itself.
+            desired.set("container_name", inputs.container_name.to_value());
+            desired.set("container_port", inputs.container_port.to_value());
+        }
+        // What is not given stays as it is.
+        for (name, given) in [("subnets", &inputs.subnets), ("security_groups", &inputs.security_groups)] {
+            if let Some(list) = given {
+                desired.set(name, list.clone().map(sorted).to_value());
+            }
+        }
+        if let Some(assign) = inputs.assign_public_ip {
+            desired.set("assign_public_ip", assign);
+        }
         Self { aws, id: ResourceId::new(KIND, &plan.service), plan, desired: Some(desired) }
     }
 
@@ -110,6 +132,52 @@ impl Deployment {
         })?;
         Ok(Self { aws, id: recorded.id.clone(), plan, desired: None })
     }
+
+    fn deploying<'a>(&'a self, cx: &'a Context) -> Deploying<'a> {
+        Deploying { aws: &self.aws, cx, plan: &self.plan }
+    }
+}
+
+fn sorted(mut list: Vec<String>) -> Vec<String> {
+    list.sort();
+    list
+}
+
+/// What a task set runs and where.
+fn attributes(set: &TaskSet) -> Attributes {
+    let balancer = set.load_balancers().first();
+    let network = set.network_configuration().and_then(|network| network.awsvpc_configuration());
+    Attributes::of(json!({
+        "task_definition": set.task_definition(),
+        "container_name": balancer.and_then(|balancer| balancer.container_name()),
+        "container_port": balancer.and_then(|balancer| balancer.container_port()),
+        "subnets": network.map(|network| sorted(network.subnets().to_vec())),
+        "security_groups": network.map(|network| sorted(network.security_groups().to_vec())),
+        "assign_public_ip": network.map(|network| network.assign_public_ip() == Some(&AssignPublicIp::Enabled)),
+    }))
+}
+
+/// What to deploy to come from `observed` to `desired`; what is not desired stays as it is.
+fn target<'a>(
+    plan: &Plan,
+    observed: &'a Attributes,
+    desired: &'a Attributes,
+) -> Result<Target<'a>, StageError> {
+    let value = |key: &str| if desired.contains_key(key) { desired.value(key) } else { observed.value(key) };
+    let container = match (value("container_name").as_str(), value("container_port").as_u64()) {
+        (Some(name), Some(port)) if plan.app_spec.is_none() => Some((name, port)),
+        _ => None,
+    };
+    let moved = NETWORK.iter().any(|key| value(key) != observed.value(key));
+    let network = moved.then(|| {
+        let public = if value("assign_public_ip") == &Value::Bool(true) { "ENABLED" } else { "DISABLED" };
+        json!({
+            "Subnets": value("subnets"),
+            "SecurityGroups": value("security_groups"),
+            "AssignPublicIp": public,
+        })
+    });
+    Ok(Target { task_definition: desired.need("task_definition")?, container, network })
 }
 
 #[async_trait]
@@ -135,10 +203,9 @@ impl Resource for Deployment {
         Ok(service.map(|service| {
             let sets = service.task_sets();
             let primary = sets.iter().find(|set| set.status() == Some("PRIMARY"));
-            Attributes::of(json!({
-                "task_definition": primary.and_then(|set| set.task_definition()),
-                "plan": self.plan,
-            }))
+            let mut attributes = primary.map(attributes).unwrap_or_default();
+            attributes.set("plan", json!(self.plan));
+            attributes
         }))
     }
 
@@ -146,15 +213,19 @@ impl Resource for Deployment {
         Err(StageError::failed(format!("the service {} does not exist", self.plan.service)))
     }
 
-    /// Deploys the task definition of `desired`. Undoing it is the same with the one before.
+    /// Deploys what is desired. Undoing it is the same with what was there before.
     async fn update(
         &self,
         cx: &Context,
-        _observed: &Attributes,
+        observed: &Attributes,
         desired: &Attributes,
     ) -> Result<(), StageError> {
-        let deploying = Deploying { aws: &self.aws, cx, plan: &self.plan };
-        deploying.deploy(desired.need("task_definition")?).await
+        self.deploying(cx).deploy(&target(&self.plan, observed, desired)?).await
+    }
+
+    /// A deployment of this run that nobody watches any more would shift traffic after all.
+    async fn before_undo(&self, cx: &Context) -> Result<(), StageError> {
+        self.deploying(cx).stop_ours().await
     }
 
     /// The service goes by the stage that made it.
@@ -175,10 +246,56 @@ pub(crate) fn short(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// JSON or YAML text as CodeDeploy takes it, with the digest that proves it arrived whole.
-pub(crate) fn content(app_spec: &str, task_definition: &str) -> Result<(String, String), StageError> {
-    let values = BTreeMap::from([(appspec::TASK_DEFINITION, task_definition.to_owned())]);
-    let text = template::fill("app_spec", app_spec, &values)?;
-    let digest = appspec::sha256(&text);
-    Ok((text, digest))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        let name = || "shop".to_owned();
+        let (timeout_minutes, waits_minutes) = (1, 0);
+        Plan {
+            application: name(),
+            cluster: name(),
+            service: name(),
+            timeout_minutes,
+            waits_minutes,
+            app_spec: None,
+        }
+    }
+
+    fn observed() -> Attributes {
+        Attributes::of(json!({
+            "task_definition": "shop:1",
+            "container_name": "shop",
+            "container_port": 8080,
+            "subnets": ["subnet-a", "subnet-b"],
+            "security_groups": ["sg-1"],
+            "assign_public_ip": true,
+        }))
+    }
+
+    #[test]
+    fn only_a_network_that_moves_is_said() {
+        let (observed, mut desired) = (observed(), Attributes::of(json!({ "task_definition": "shop:2" })));
+        desired.set("security_groups", json!(["sg-1"]));
+        assert!(target(&plan(), &observed, &desired).expect("a target").network.is_none());
+        desired.set("security_groups", json!(["sg-2"]));
+        let network = target(&plan(), &observed, &desired).expect("a target").network;
+        let wanted = json!({
+            "Subnets": ["subnet-a", "subnet-b"],
+            "SecurityGroups": ["sg-2"],
+            "AssignPublicIp": "ENABLED",
+        });
+        assert_eq!(network, Some(wanted));
+    }
+
+    #[test]
+    fn a_way_back_names_the_container_that_was_there() {
+        let now = Attributes::of(
+            json!({ "task_definition": "shop:2", "container_name": "web", "container_port": 9090 }),
+        );
+        let before = observed();
+        let target = target(&plan(), &now, &before).expect("a target");
+        assert_eq!((target.task_definition, target.container), ("shop:1", Some(("shop", 8080))));
+    }
 }

@@ -21,14 +21,24 @@ pub(super) struct Suspended<'a> {
 }
 
 /// Suspends the scaling of the service, if it scales.
-pub(super) async fn suspend<'a>(aws: &'a Aws, plan: &Plan) -> Result<Suspended<'a>, StageError> {
+pub(super) async fn suspend<'a>(
+    aws: &'a Aws,
+    cx: &Context,
+    plan: &Plan,
+) -> Result<Suspended<'a>, StageError> {
     let resource = format!("service/{}/{}", plan.cluster, plan.service);
     let Some(target) = find(aws, &resource).await? else {
         return Ok(Suspended { aws, resource, before: None });
     };
     let before = target.suspended_state.unwrap_or_else(|| state(false));
-    set(aws, &resource, state(true)).await?;
-    Ok(Suspended { aws, resource, before: Some(before) })
+    let done = set(aws, &resource, state(true)).await;
+    let suspended = Suspended { aws, resource, before: Some(before) };
+    if let Err(error) = done {
+        // Without an answer it may be suspended all the same.
+        suspended.resume(cx).await;
+        return Err(error);
+    }
+    Ok(suspended)
 }
 
 impl Suspended<'_> {

@@ -203,15 +203,22 @@ impl Resource for TaskDefinition {
     }
 
     /// A new revision; or, to undo that, the one before it.
-    async fn update(&self, _: &Context, _: &Attributes, desired: &Attributes) -> Result<(), StageError> {
-        let fingerprint = desired.text("fingerprint");
-        if self.wanted.is_none()
-            && let Some(fingerprint) = fingerprint
-            && self.return_to(fingerprint).await?
-        {
-            return Ok(());
+    async fn update(
+        &self,
+        _: &Context,
+        observed: &Attributes,
+        desired: &Attributes,
+    ) -> Result<(), StageError> {
+        if self.wanted.is_some() {
+            return self.register(desired).await;
         }
-        self.register(desired).await
+        match desired.text("fingerprint") {
+            Some(fingerprint) if self.return_to(fingerprint).await? => Ok(()),
+            Some(_) => self.register(desired).await,
+            // The one before was not made by a pipeline and has no fingerprint; it is newest again once
+            // ours is gone.
+            None => self.deregister(observed.need("arn")?).await,
+        }
     }
 
     /// Deregisters and deletes every revision of the family, in portions.
