@@ -15,6 +15,7 @@ use pipeline_sdk::StageError;
 use tokio::sync::OnceCell;
 
 use crate::calls::{CallCounter, CallCounts};
+use crate::ec2::Ec2;
 use crate::error::{AwsError, AwsResult, NO_CREDENTIALS};
 
 /// Where to connect. What is not set here is taken from where the AWS CLI takes it: `AWS_PROFILE`,
@@ -40,6 +41,7 @@ pub struct Aws {
     embedded: bool,
     calls: CallCounter,
     clients: Clients,
+    ec2: Ec2,
     account: OnceCell<String>,
 }
 
@@ -78,7 +80,13 @@ impl Aws {
 
     fn new(config: SdkConfig, endpoints: BTreeMap<String, String>, embedded: bool) -> Arc<Self> {
         let (calls, clients) = (CallCounter::default(), Clients::default());
-        Arc::new(Self { config, endpoints, embedded, calls, clients, account: OnceCell::new() })
+        let ec2 = Ec2::new(config.clone(), endpoints.get("ec2").cloned(), calls.clone());
+        Arc::new(Self { config, endpoints, embedded, calls, clients, ec2, account: OnceCell::new() })
+    }
+
+    /// VPCs, subnets, security groups.
+    pub fn ec2(&self) -> &Ec2 {
+        &self.ec2
     }
 
     /// The region, if one is set.
@@ -200,8 +208,6 @@ clients! {
     autoscaling: aws_sdk_applicationautoscaling, "application_auto_scaling";
     /// Deployments.
     codedeploy: aws_sdk_codedeploy, "codedeploy";
-    /// VPCs, subnets, security groups.
-    ec2: aws_sdk_ec2, "ec2";
     /// Repositories.
     ecr: aws_sdk_ecr, "ecr";
     /// Clusters, services, task definitions.

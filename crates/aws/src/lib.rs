@@ -11,6 +11,7 @@ mod attributes;
 mod calls;
 mod connection;
 mod diff;
+pub mod ec2;
 mod error;
 mod kit;
 mod known;

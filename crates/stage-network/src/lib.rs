@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+mod ec2;
 mod security_group;
 mod subnets;
 

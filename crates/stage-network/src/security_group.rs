@@ -4,18 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_ec2::types::{
-    Filter, IpPermission, IpRange, Ipv6Range, PrefixListId, ResourceType, SecurityGroup as Description, Tag,
-    TagSpecification, UserIdGroupPair,
-};
+use pipeline_aws::ec2::Items;
 use pipeline_aws::wait::{self, WaitOptions};
 use pipeline_aws::{Attributes, Aws, AwsError, AwsResult, Known, Reading, Resource, Tags, changed_tags};
 use pipeline_sdk::{Context, Recorded, ResourceId, StageError, Value, async_trait, json};
 
-pub(crate) const KIND: &str = "ec2:security-group";
+use crate::ec2::{
+    CreateSecurityGroup, DescribeSecurityGroups, Description, Group, IpRange, Ipv6Range, Nothing, Parameters,
+    Permission, PrefixList, filters,
+};
 
-/// What EC2 calls all protocols together; such a rule has no ports.
-const EVERY_PROTOCOL: &str = "-1";
+pub(crate) const KIND: &str = "ec2:security-group";
 
 /// How long the network interfaces of a removed load balancer or task may hold on to their group.
 const RELEASE: Duration = Duration::from_secs(300);
@@ -62,26 +61,24 @@ impl SecurityGroup {
     }
 
     async fn find(&self) -> Result<Option<Description>, StageError> {
-        let call = self.aws.ec2().describe_security_groups();
-        let filter = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
-        let call = match (&self.group_id, &self.wanted) {
-            (Some(id), _) => call.filters(filter("group-id", id)),
-            (None, Some(wanted)) => {
-                call.filters(filter("group-name", &self.id.name)).filters(filter("vpc-id", &wanted.vpc))
-            }
-            (None, None) => call.filters(filter("group-name", &self.id.name)),
+        let name = self.id.name.as_str();
+        let wanted = match (&self.group_id, &self.wanted) {
+            (Some(id), _) => filters(&[("group-id", id)]),
+            (None, Some(wanted)) => filters(&[("group-name", name), ("vpc-id", &wanted.vpc)]),
+            (None, None) => filters(&[("group-name", name)]),
         };
-        let answer = call.send().await.if_found("ec2:DescribeSecurityGroups")?;
-        Ok(answer.and_then(|answer| answer.security_groups).unwrap_or_default().into_iter().next())
+        let answer = self.aws.ec2().call::<DescribeSecurityGroups>("DescribeSecurityGroups", wanted).await;
+        let answer = answer.if_found("ec2:DescribeSecurityGroups")?;
+        Ok(answer.and_then(|answer| answer.security_group_info.items.into_iter().next()))
     }
 
     async fn set_rules(&self, group: &str, old: &Value, new: &Value) -> Result<(), StageError> {
         let (old, new) = (rules(old), rules(new));
         // What is added comes first, so that nothing that stays open closes in between.
-        let added: Vec<_> = new.difference(&old).filter_map(|rule| permission(rule)).collect();
-        if !added.is_empty() {
-            let call = self.aws.ec2().authorize_security_group_ingress().group_id(group);
-            let answer = call.set_ip_permissions(Some(added)).send().await;
+        let added = permissions(group, new.difference(&old));
+        if let Some(added) = added {
+            let action = "AuthorizeSecurityGroupIngress";
+            let answer = self.aws.ec2().call::<Nothing>(action, added).await;
             match answer.or_fail("ec2:AuthorizeSecurityGroupIngress") {
                 Err(error) if !AwsError::behind(&error).is_some_and(AwsError::says_exists) => {
                     return Err(error);
@@ -89,10 +86,8 @@ impl SecurityGroup {
                 _ => {}
             }
         }
-        let removed: Vec<_> = old.difference(&new).filter_map(|rule| permission(rule)).collect();
-        if !removed.is_empty() {
-            let call = self.aws.ec2().revoke_security_group_ingress().group_id(group);
-            let answer = call.set_ip_permissions(Some(removed)).send().await;
+        if let Some(removed) = permissions(group, old.difference(&new)) {
+            let answer = self.aws.ec2().call::<Nothing>("RevokeSecurityGroupIngress", removed).await;
             answer.or_gone("ec2:RevokeSecurityGroupIngress")?;
         }
         Ok(())
@@ -105,18 +100,47 @@ impl SecurityGroup {
         desired: &Attributes,
     ) -> Result<(), StageError> {
         let (set, unset) = changed_tags(observed, desired);
-        let set = sdk_tags(&set);
-        if !set.is_empty() {
-            let call = self.aws.ec2().create_tags().resources(group).set_tags(Some(set));
-            call.send().await.or_fail("ec2:CreateTags")?;
+        let resource = || vec![("ResourceId.1".to_owned(), group.to_owned())];
+        if set.iter().next().is_some() {
+            let parameters = [resource(), tag_parameters("Tag", &set)].concat();
+            self.aws.ec2().call::<Nothing>("CreateTags", parameters).await.or_fail("ec2:CreateTags")?;
         }
         if !unset.is_empty() {
-            let unset = unset.into_iter().map(|key| Tag::builder().key(key).build()).collect();
-            let call = self.aws.ec2().delete_tags().resources(group).set_tags(Some(unset));
-            call.send().await.or_fail("ec2:DeleteTags")?;
+            let mut parameters = resource();
+            let keys = unset.into_iter().enumerate();
+            parameters.extend(keys.map(|(index, key)| (format!("Tag.{}.Key", index + 1), key)));
+            self.aws.ec2().call::<Nothing>("DeleteTags", parameters).await.or_fail("ec2:DeleteTags")?;
         }
         Ok(())
     }
+}
+
+/// Tags as a request has them, below `prefix`.
+fn tag_parameters(prefix: &str, tags: &Tags) -> Parameters {
+    let numbered = tags.iter().enumerate().flat_map(|(index, (key, value))| {
+        let prefix = format!("{prefix}.{}", index + 1);
+        [(format!("{prefix}.Key"), key.to_owned()), (format!("{prefix}.Value"), value.to_owned())]
+    });
+    numbered.collect()
+}
+
+/// The request that adds or removes these rules of a group; none if there are none.
+fn permissions<'a>(group: &str, lines: impl Iterator<Item = &'a String>) -> Option<Parameters> {
+    let mut parameters = vec![("GroupId".to_owned(), group.to_owned())];
+    for (index, permission) in lines.filter_map(|line| permission(line)).enumerate() {
+        let prefix = format!("IpPermissions.{}", index + 1);
+        let mut put = |name: &str, value: String| parameters.push((format!("{prefix}.{name}"), value));
+        put("IpProtocol", permission.ip_protocol);
+        permission.from_port.into_iter().for_each(|port| put("FromPort", port.to_string()));
+        permission.to_port.into_iter().for_each(|port| put("ToPort", port.to_string()));
+        permission.ip_ranges.items.into_iter().for_each(|one| put("IpRanges.1.CidrIp", one.cidr_ip));
+        permission.ipv6_ranges.items.into_iter().for_each(|one| put("Ipv6Ranges.1.CidrIpv6", one.cidr_ipv6));
+        let lists = permission.prefix_list_ids.items.into_iter();
+        lists.for_each(|one| put("PrefixListIds.1.PrefixListId", one.prefix_list_id));
+        let groups = permission.groups.items.into_iter().filter_map(|one| one.group_id);
+        groups.for_each(|id| put("Groups.1.GroupId", id));
+    }
+    (parameters.len() > 1).then_some(parameters)
 }
 
 /// A rule as this stage makes it; see [`described`].
@@ -131,50 +155,48 @@ fn rules(value: &Value) -> BTreeSet<String> {
 /// Every rule of a group as one line, which compares and reads well: `tcp 80 from 0.0.0.0/0`,
 /// `tcp 8080 from sg-1`, `udp 20-22 from ::/0`, `icmp 8/-1 from pl-1` (type and code), `-1 all from
 /// 10.0.0.0/8` (every protocol). Also those that somebody else made: they show as drift and are removed.
-fn described(permissions: &[IpPermission]) -> BTreeSet<String> {
+fn described(permissions: &[Permission]) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for permission in permissions {
-        let protocol = permission.ip_protocol().unwrap_or(EVERY_PROTOCOL);
-        let ports = match (permission.from_port(), permission.to_port()) {
+        let protocol = &permission.ip_protocol;
+        let ports = match (permission.from_port, permission.to_port) {
             (Some(kind), Some(code)) if protocol.starts_with("icmp") => format!("{kind}/{code}"),
             (Some(from), Some(to)) if from == to => from.to_string(),
             (Some(from), Some(to)) => format!("{from}-{to}"),
             _ => "all".into(),
         };
-        let sources = permission
-            .ip_ranges()
-            .iter()
-            .filter_map(IpRange::cidr_ip)
-            .chain(permission.ipv6_ranges().iter().filter_map(Ipv6Range::cidr_ipv6))
-            .chain(permission.prefix_list_ids().iter().filter_map(PrefixListId::prefix_list_id))
-            .chain(permission.user_id_group_pairs().iter().filter_map(UserIdGroupPair::group_id));
+        let blocks = permission.ip_ranges.items.iter().map(|one| one.cidr_ip.as_str());
+        let sources = blocks
+            .chain(permission.ipv6_ranges.items.iter().map(|one| one.cidr_ipv6.as_str()))
+            .chain(permission.prefix_list_ids.items.iter().map(|one| one.prefix_list_id.as_str()))
+            .chain(permission.groups.items.iter().filter_map(|one| one.group_id.as_deref()));
         lines.extend(sources.map(|source| format!("{protocol} {ports} from {source}")));
     }
     lines
 }
 
 /// The rule that a line says; the reverse of [`described`].
-fn permission(line: &str) -> Option<IpPermission> {
+fn permission(line: &str) -> Option<Permission> {
     let (what, source) = line.split_once(" from ")?;
     let (protocol, ports) = what.split_once(' ')?;
-    let builder = IpPermission::builder().ip_protocol(protocol);
-    let builder = if ports == "all" {
-        builder
-    } else {
+    let mut permission = Permission { ip_protocol: protocol.to_owned(), ..Permission::default() };
+    if ports != "all" {
         let separator = if protocol.starts_with("icmp") { '/' } else { '-' };
         let (from, to) = ports.split_once(separator).unwrap_or((ports, ports));
-        builder.from_port(from.parse().ok()?).to_port(to.parse().ok()?)
-    };
-    let builder = if source.starts_with("sg-") {
-        builder.user_id_group_pairs(UserIdGroupPair::builder().group_id(source).build())
+        permission.from_port = Some(from.parse().ok()?);
+        permission.to_port = Some(to.parse().ok()?);
+    }
+    let source = source.to_owned();
+    if source.starts_with("sg-") {
+        permission.groups = Items { items: vec![Group { group_id: Some(source) }] };
     } else if source.starts_with("pl-") {
-        builder.prefix_list_ids(PrefixListId::builder().prefix_list_id(source).build())
+        permission.prefix_list_ids = Items { items: vec![PrefixList { prefix_list_id: source }] };
     } else if source.contains(':') {
-        builder.ipv6_ranges(Ipv6Range::builder().cidr_ipv6(source).build())
+        permission.ipv6_ranges = Items { items: vec![Ipv6Range { cidr_ipv6: source }] };
     } else {
-        builder.ip_ranges(IpRange::builder().cidr_ip(source).build())
-    };
-    Some(builder.build())
+        permission.ip_ranges = Items { items: vec![IpRange { cidr_ip: source }] };
+    }
+    Some(permission)
 }
 
 #[async_trait]
@@ -209,30 +231,32 @@ impl Resource for SecurityGroup {
 
     async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
         let Some(found) = self.find().await? else { return Ok(None) };
-        let tags: Tags = found.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value()?))).collect();
+        let tags: Tags =
+            found.tag_set.items.iter().map(|tag| (tag.key.as_str(), tag.value.as_str())).collect();
         Ok(Some(Attributes::of(json!({
-            "vpc_id": found.vpc_id(),
-            "ingress": described(found.ip_permissions()),
+            "vpc_id": found.vpc_id,
+            "ingress": described(&found.ip_permissions.items),
             "tags": tags.to_value(),
-            "id": found.group_id(),
-            "arn": found.security_group_arn(),
+            "id": found.group_id,
+            "arn": found.security_group_arn,
         }))))
     }
 
     async fn create(&self, _cx: &Context, desired: &Attributes) -> Result<(), StageError> {
         let description =
             self.wanted.as_ref().map_or("Made again by the pipeline", |wanted| wanted.description);
-        let tags = TagSpecification::builder()
-            .resource_type(ResourceType::SecurityGroup)
-            .set_tags(Some(sdk_tags(&Tags::from(desired.value("tags")))))
-            .build();
-        let call = self.aws.ec2().create_security_group().group_name(&self.id.name);
-        let call = call.vpc_id(desired.need("vpc_id")?).description(description).tag_specifications(tags);
-        let answer = call.send().await.or_fail("ec2:CreateSecurityGroup")?;
-        match answer.group_id() {
-            Some(group) => self.set_rules(group, &Value::Null, desired.value("ingress")).await,
-            None => Ok(()),
-        }
+        let mut parameters: Parameters = [
+            ("GroupName", self.id.name.as_str()),
+            ("GroupDescription", description),
+            ("VpcId", desired.need("vpc_id")?),
+            ("TagSpecification.1.ResourceType", "security-group"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        parameters.extend(tag_parameters("TagSpecification.1.Tag", &Tags::from(desired.value("tags"))));
+        let answer = self.aws.ec2().call::<CreateSecurityGroup>("CreateSecurityGroup", parameters).await;
+        let group = answer.or_fail("ec2:CreateSecurityGroup")?.group_id;
+        self.set_rules(&group, &Value::Null, desired.value("ingress")).await
     }
 
     async fn update(
@@ -252,8 +276,9 @@ impl Resource for SecurityGroup {
         let group = observed.need("id")?;
         let what = format!("{} to be released by what used it", self.id);
         wait::until(cx, &what, WaitOptions::within(RELEASE), || async {
-            let call = self.aws.ec2().delete_security_group().group_id(group);
-            match call.send().await.or_gone("ec2:DeleteSecurityGroup") {
+            let parameters = vec![("GroupId".to_owned(), group.to_owned())];
+            let answer = self.aws.ec2().call::<Nothing>("DeleteSecurityGroup", parameters).await;
+            match answer.or_gone("ec2:DeleteSecurityGroup") {
                 Ok(()) => Ok(Some(())),
                 Err(error)
                     if AwsError::behind(&error).is_some_and(|aws| aws.is(&["DependencyViolation"])) =>
@@ -265,10 +290,6 @@ impl Resource for SecurityGroup {
         })
         .await
     }
-}
-
-fn sdk_tags(tags: &Tags) -> Vec<Tag> {
-    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
 #[cfg(test)]
@@ -292,13 +313,8 @@ mod tests {
 
     #[test]
     fn a_permission_with_several_sources_is_several_rules() {
-        let permission = IpPermission::builder()
-            .ip_protocol("tcp")
-            .from_port(443)
-            .to_port(443)
-            .ip_ranges(IpRange::builder().cidr_ip("0.0.0.0/0").build())
-            .ipv6_ranges(Ipv6Range::builder().cidr_ipv6("::/0").build())
-            .build();
+        let mut permission = permission("tcp 443 from 0.0.0.0/0").expect("a rule");
+        permission.ipv6_ranges.items.push(Ipv6Range { cidr_ipv6: "::/0".into() });
         let expected = ["tcp 443 from 0.0.0.0/0", "tcp 443 from ::/0"].map(str::to_owned);
         assert_eq!(described(&[permission]), BTreeSet::from(expected));
     }

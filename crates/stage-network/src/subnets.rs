@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{Filter, Subnet};
 use pipeline_aws::{Aws, AwsResult};
 use pipeline_sdk::StageError;
 use serde::{Deserialize, Serialize};
 
 use crate::NetworkInputs;
+use crate::ec2::{DescribeSubnets, DescribeVpcs, Subnet, filters};
 
 /// Where the app runs. Lists are sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,31 +28,37 @@ pub(crate) async fn look_up(aws: &Aws, inputs: &NetworkInputs) -> Result<Place, 
 }
 
 async fn default_vpc(aws: &Aws) -> Result<String, StageError> {
-    let only_default = Filter::builder().name("is-default").values("true").build();
-    let answer = aws.ec2().describe_vpcs().filters(only_default).send().await;
-    let answer = answer.or_fail("ec2:DescribeVpcs")?;
-    let vpc = answer.vpcs().first().and_then(|vpc| vpc.vpc_id());
-    vpc.map(str::to_owned)
+    let only_default = filters(&[("is-default", "true")]);
+    let answer: DescribeVpcs =
+        aws.ec2().call("DescribeVpcs", only_default).await.or_fail("ec2:DescribeVpcs")?;
+    let vpc = answer.vpc_set.items.into_iter().next();
+    vpc.map(|vpc| vpc.vpc_id)
         .ok_or_else(|| StageError::input("vpc_id", "the region has no default VPC: set the one to use"))
 }
 
 async fn subnets_of(aws: &Aws, vpc: &str) -> Result<Vec<Subnet>, StageError> {
-    let in_vpc = Filter::builder().name("vpc-id").values(vpc).build();
-    let mut items = aws.ec2().describe_subnets().filters(in_vpc).into_paginator().items().send();
     let mut subnets = Vec::new();
-    while let Some(subnet) = items.next().await {
-        subnets.push(subnet.or_fail("ec2:DescribeSubnets")?);
+    let mut next = None;
+    loop {
+        let mut parameters = filters(&[("vpc-id", vpc)]);
+        parameters.extend(next.map(|token| ("NextToken".to_owned(), token)));
+        let answer = aws.ec2().call::<DescribeSubnets>("DescribeSubnets", parameters).await;
+        let answer = answer.or_fail("ec2:DescribeSubnets")?;
+        subnets.extend(answer.subnet_set.items);
+        next = answer.next_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok(subnets);
+        }
     }
-    Ok(subnets)
 }
 
 fn choose(vpc_id: String, all: &[Subnet], inputs: &NetworkInputs) -> Result<Place, StageError> {
-    let default: Vec<_> = all.iter().filter(|subnet| subnet.default_for_az() == Some(true)).collect();
+    let default: Vec<_> = all.iter().filter(|subnet| subnet.default_for_az).collect();
     let fallback = if default.is_empty() { all.iter().collect() } else { default };
     let pick = |input: &str, wanted: &[String]| -> Result<Vec<String>, StageError> {
         let mut ids = BTreeSet::new();
         for id in wanted {
-            if !all.iter().any(|subnet| subnet.subnet_id() == Some(id)) {
+            if !all.iter().any(|subnet| subnet.subnet_id == *id) {
                 return Err(StageError::input(input, format!("`{id}` is not a subnet of {vpc_id}")));
             }
             ids.insert(id.clone());
@@ -76,12 +82,12 @@ fn choose(vpc_id: String, all: &[Subnet], inputs: &NetworkInputs) -> Result<Plac
 /// A load balancer takes one subnet of each zone.
 fn one_per_zone(subnets: &[&Subnet]) -> Vec<String> {
     let mut sorted = subnets.to_vec();
-    sorted.sort_by_key(|subnet| subnet.subnet_id().map(str::to_owned));
+    sorted.sort_by_key(|subnet| subnet.subnet_id.clone());
     let mut zones = BTreeSet::new();
     let mut ids: Vec<_> = sorted
         .into_iter()
-        .filter(|subnet| zones.insert(subnet.availability_zone()))
-        .filter_map(|subnet| subnet.subnet_id().map(str::to_owned))
+        .filter(|subnet| zones.insert(&subnet.availability_zone))
+        .map(|subnet| subnet.subnet_id.clone())
         .collect();
     ids.sort();
     ids
@@ -93,8 +99,8 @@ fn check_zones(all: &[Subnet], chosen: &[String], vpc: &str) -> Result<(), Stage
     let refused = |message| Err(StageError::input("load_balancer_subnets", message));
     let mut zones = BTreeMap::new();
     for subnet in all {
-        let (Some(id), Some(zone)) = (subnet.subnet_id(), subnet.availability_zone()) else { continue };
-        if !chosen.iter().any(|one| one == id) {
+        let (id, zone) = (&subnet.subnet_id, &subnet.availability_zone);
+        if !chosen.contains(id) {
             continue;
         }
         if let Some(other) = zones.insert(zone, id) {
@@ -106,7 +112,7 @@ fn check_zones(all: &[Subnet], chosen: &[String], vpc: &str) -> Result<(), Stage
     if zones.len() >= 2 {
         return Ok(());
     }
-    let found = zones.into_keys().collect::<Vec<_>>().join(", ");
+    let found = zones.into_keys().cloned().collect::<Vec<_>>().join(", ");
     let found = if found.is_empty() { "none".to_owned() } else { found };
     refused(format!("a load balancer needs subnets in two availability zones of {vpc}; there are: {found}"))
 }
@@ -116,7 +122,7 @@ mod tests {
     use super::*;
 
     fn subnet(id: &str, zone: &str, default: bool) -> Subnet {
-        Subnet::builder().subnet_id(id).availability_zone(zone).default_for_az(default).build()
+        Subnet { subnet_id: id.into(), availability_zone: zone.into(), default_for_az: default }
     }
 
     fn inputs(load_balancer: &[&str], tasks: &[&str]) -> NetworkInputs {

@@ -92,7 +92,8 @@ impl Site {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.aws);
-        command.args(["--endpoint-url", &self.endpoint, "--output", "json"]).args(arguments);
+        // By the environment, because `aws ecs deploy` does not pass `--endpoint-url` on to CodeDeploy.
+        command.env("AWS_ENDPOINT_URL", &self.endpoint).args(["--output", "json"]).args(arguments);
         self.deployed.credentials(&mut command);
         command
     }
