@@ -281,11 +281,16 @@ pub(crate) fn is_ours(
     observed: &Attributes,
     desired: Option<&Attributes>,
 ) -> bool {
+    let known = cx.prior().is_some_and(|prior| prior.resource(resource.id()).is_some());
     match resource.ownership() {
         Ownership::Parent => true,
         Ownership::Tags => matches!(owner(cx, observed), Owner::Us),
+        Ownership::TagsOrState => match owner(cx, observed) {
+            Owner::Us => true,
+            Owner::Nobody => known,
+            Owner::Stage(_) | Owner::Pipeline(_) => false,
+        },
         Ownership::State => {
-            let known = cx.prior().is_some_and(|prior| prior.resource(resource.id()).is_some());
             // Exactly what we want: nothing is lost by calling it ours.
             known || desired.is_some_and(|desired| diff(observed, desired).is_empty())
         }
@@ -300,8 +305,12 @@ pub(crate) fn not_ours(
 ) -> StageError {
     let id = resource.id();
     let whose = match (resource.ownership(), owner(cx, observed)) {
-        (Ownership::Tags, Owner::Stage(stage)) => format!("belongs to stage `{stage}` of this pipeline"),
-        (Ownership::Tags, Owner::Pipeline(other)) => format!("belongs to the pipeline `{other}`"),
+        (Ownership::Tags | Ownership::TagsOrState, Owner::Stage(stage)) => {
+            format!("belongs to stage `{stage}` of this pipeline")
+        }
+        (Ownership::Tags | Ownership::TagsOrState, Owner::Pipeline(other)) => {
+            format!("belongs to the pipeline `{other}`")
+        }
         _ => "was not made by this pipeline".to_owned(),
     };
     StageError::failed(format!("{id} exists already and {whose}")).with_help(format!(

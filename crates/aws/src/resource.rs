@@ -10,6 +10,9 @@ use crate::{Attributes, Known, Reading};
 pub enum Ownership {
     /// By its tags: what carries none of ours is not touched without `adopt`.
     Tags,
+    /// By its tags; one without ours is ours too if the state remembers it. For what others add versions
+    /// to, as `aws ecs deploy` does to a family of task definitions.
+    TagsOrState,
     /// It belongs to another resource of the stage and is ours if that is.
     Parent,
     /// It cannot say: it is ours if the state remembers it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,7 +52,7 @@ pub(crate) struct FileOptions {
     pub(crate) vars: Vec<(String, String)>,
     /// How many stages may run at once.
     #[arg(long)]
-    pub(crate) parallelism: Option<usize>,
+    pub(crate) parallelism: Option<NonZeroUsize>,
     /// Print JSON, one event a line, instead of text.
     #[arg(long)]
     pub(crate) json: bool,
@@ -153,7 +154,7 @@ pub(crate) struct StartOptions {
     #[arg(long, default_value_t = DEFAULT_PORT)]
     pub(crate) port: u16,
     /// How many times faster than real time its waits pass.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = speed)]
     pub(crate) speed: f64,
     /// What runs the tasks; `auto` takes Docker if its daemon answers, else processes.
     #[arg(long, value_enum, default_value_t = Runtime::Auto)]
@@ -208,5 +209,12 @@ impl fmt::Display for Runtime {
             Runtime::Process => "process",
             Runtime::Simulated => "simulated",
         })
+    }
+}
+/// A factor of time: more than nothing, and finite.
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
+        _ => Err("has to be a number above 0, such as 1, 0.5 or 60".to_owned()),
     }
 }

@@ -1,6 +1,7 @@
 //! `pipeline plan`, `run` and `destroy`.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ pub(crate) fn load(options: &FileOptions) -> Result<Pipeline, ConfigErrors> {
         environment: options.environment.clone(),
         vars: options.variables(),
         env: std::env::vars().collect(),
-        parallelism: options.parallelism,
+        parallelism: options.parallelism.map(NonZeroUsize::get),
     };
     Pipeline::load(&options.file, &load)
 }

@@ -158,7 +158,8 @@ impl AwsStage for Alb {
             }
         };
         let ports = [inputs.https_port, inputs.http_port];
-        let live = listener::live_group(&self.aws, reading, &names.load_balancer, ports, &names.groups);
+        let (balancer, test) = (&names.load_balancer, inputs.test_port);
+        let live = listener::live_group(&self.aws, reading, balancer, ports, test, &names.groups);
         let (certificate, live) = futures::try_join!(certificate, live)?;
         Ok(Facts { certificate, live: live.unwrap_or_default() })
     }
@@ -205,7 +206,9 @@ impl AwsStage for Alb {
         let listener = |role| known.maybe::<String>(&names.listener_id(role), "arn");
         let secure = Self::certificate(inputs, facts).is_some();
         let dns_name: Maybe<String> = known.maybe(&balancer, "dns_name");
-        let scheme = if secure { "https" } else { "http" };
+        let (scheme, port, usual) =
+            if secure { ("https", inputs.https_port, 443) } else { ("http", inputs.http_port, 80) };
+        let port = if port == usual { String::new() } else { format!(":{port}") };
         Ok(AlbOutputs {
             arn: known.maybe(&balancer, "arn"),
             zone_id: known.maybe(&balancer, "zone_id"),
@@ -215,7 +218,7 @@ impl AwsStage for Alb {
             test_listener_arn: inputs.test_port.map(|_| listener(Role::Test)),
             target_group_arn: known.maybe(&names.group_id(facts.live), "arn"),
             other_target_group_arn: known.maybe(&names.group_id(1 - facts.live), "arn"),
-            url: dns_name.clone().map(|name| format!("{scheme}://{name}")),
+            url: dns_name.clone().map(|name| format!("{scheme}://{name}{port}")),
             dns_name,
             name: names.load_balancer,
             target_groups: names.groups,

@@ -133,18 +133,41 @@ async fn all(aws: &Aws, reading: &Reading<'_>, balancer: &str) -> Result<Arc<Vec
     reading.once(&format!("listeners of {balancer}"), ask).await
 }
 
-/// Which of `groups` has most of the traffic of the load balancer called `balancer`, by the first of
-/// `ports` that forwards. None if nothing is forwarded to either of them yet.
+/// Which of `groups` has the traffic of the load balancer called `balancer`: by the first of `ports` that
+/// forwards, or by any other listener but that on `test_port`, or, where none is left that forwards, by
+/// where the targets are. None if there is nothing to tell by.
 pub(crate) async fn live_group(
     aws: &Aws,
     reading: &Reading<'_>,
     balancer: &str,
     ports: [u16; 2],
+    test_port: Option<u16>,
     groups: &[String; 2],
 ) -> Result<Option<usize>, StageError> {
     let listeners = all(aws, reading, balancer).await?;
     let on = |port: u16| listeners.iter().find(|listener| listener.port() == Some(i32::from(port)));
-    Ok(ports.into_iter().filter_map(on).find_map(|listener| busiest(listener, groups)))
+    let others = listeners.iter().filter(|listener| listener.port() != test_port.map(i32::from));
+    let said = ports.into_iter().filter_map(on).chain(others).find_map(|listener| busiest(listener, groups));
+    let exists = load_balancer::find_once(aws, reading, balancer).await?.is_some();
+    if said.is_some() || !exists { Ok(said) } else { with_targets(aws, groups).await }
+}
+
+/// The group that has more targets.
+async fn with_targets(aws: &Aws, groups: &[String; 2]) -> Result<Option<usize>, StageError> {
+    let call = aws.elbv2().describe_target_groups().set_names(Some(groups.to_vec()));
+    let found = call.send().await.if_found("elasticloadbalancing:DescribeTargetGroups")?;
+    let mut most = None;
+    for group in found.and_then(|found| found.target_groups).unwrap_or_default() {
+        let call = aws
+            .elbv2()
+            .describe_target_health()
+            .target_group_arn(group.target_group_arn().unwrap_or_default());
+        let health = call.send().await.if_found("elasticloadbalancing:DescribeTargetHealth")?;
+        let targets = health.and_then(|health| health.target_health_descriptions).unwrap_or_default().len();
+        let place = groups.iter().position(|name| Some(name.as_str()) == group.target_group_name());
+        most = most.max(place.filter(|_| targets > 0).map(|place| (targets, place)));
+    }
+    Ok(most.map(|(_, place)| place))
 }
 
 /// The group with the highest weight in a listener's forward.
@@ -206,9 +229,13 @@ impl Resource for Listener {
 
     async fn read(&self, reading: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
         let all = all(&self.aws, reading, &self.balancer.name).await?;
-        let ours = all.iter().find(|listener| match &self.arn {
-            Some(arn) => listener.listener_arn() == Some(arn),
-            None => listener.port() == Some(i32::from(self.port)),
+        // The one that was made before is still it when its port is to change.
+        let remembered = reading.context().prior().and_then(|prior| prior.resource(&self.id));
+        let arn = self.arn.as_deref().or_else(|| remembered?.attributes["arn"].as_str());
+        let known = all.iter().find(|listener| arn.is_some() && listener.listener_arn() == arn);
+        let ours = known.or_else(|| {
+            let on_port = |listener: &&Description| listener.port() == Some(i32::from(self.port));
+            all.iter().find(on_port).filter(|_| self.arn.is_none())
         });
         let Some(found) = ours else { return Ok(None) };
         let arn = found.listener_arn().unwrap_or_default();
@@ -245,9 +272,11 @@ impl Resource for Listener {
     ) -> Result<(), StageError> {
         let changed = |key| desired.contains_key(key) && observed.value(key) != desired.value(key);
         let actions = changed("redirect_to_port") || changed("forward_to");
-        if actions || ["protocol", "certificate_arn", "ssl_policy"].into_iter().any(changed) {
+        if actions || ["port", "protocol", "certificate_arn", "ssl_policy"].into_iter().any(changed) {
             let call = self.aws.elbv2().modify_listener().listener_arn(observed.need("arn")?);
+            let port = desired.value("port").as_i64().and_then(|port| i32::try_from(port).ok());
             let call = call
+                .set_port(port)
                 .protocol(ProtocolEnum::from(desired.need("protocol")?))
                 .set_certificates(certificates(desired))
                 .set_ssl_policy(desired.text("ssl_policy").map(str::to_owned));

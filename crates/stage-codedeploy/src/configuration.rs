@@ -84,12 +84,17 @@ impl Traffic {
     }
 
     fn check(&self) -> Result<(), StageError> {
-        let (Traffic::Canary(step) | Traffic::Linear(step)) = self else { return Ok(()) };
+        let (kind, step) = match self {
+            Traffic::Canary(step) => ("canary", step),
+            Traffic::Linear(step) => ("linear", step),
+            Traffic::AllAtOnce | Traffic::Configuration(_) => return Ok(()),
+        };
+        let refused = |field: &str, why| Err(StageError::input(format!("traffic.{kind}.{field}"), why));
         if !(1..=99).contains(&step.percent) {
-            return Err(StageError::input("traffic.percent", "is a part of the traffic: 1 to 99"));
+            return refused("percent", "is a part of the traffic: 1 to 99");
         }
         if !(1..=2880).contains(&step.minutes) {
-            return Err(StageError::input("traffic.minutes", "is 1 to 2880"));
+            return refused("minutes", "is 1 to 2880");
         }
         Ok(())
     }
@@ -180,11 +185,18 @@ fn described(routing: Option<&TrafficRoutingConfig>) -> Value {
     }
 }
 
+/// The attributes of a configuration.
+#[derive(Deserialize)]
+struct Shift {
+    shift: String,
+    percent: i32,
+    minutes: i32,
+}
+
 fn routing(desired: &Attributes) -> Result<TrafficRoutingConfig, StageError> {
-    let step: Step = desired.read()?;
-    let (percent, minutes) = (i32::from(step.percent), i32::from(step.minutes));
+    let Shift { shift, percent, minutes } = desired.read()?;
     let builder = TrafficRoutingConfig::builder();
-    Ok(match desired.need("shift")? {
+    Ok(match shift.as_str() {
         "canary" => {
             let canary = TimeBasedCanary::builder().canary_percentage(percent).canary_interval(minutes);
             builder.r#type(TrafficRoutingType::TimeBasedCanary).time_based_canary(canary.build()).build()
@@ -210,6 +222,15 @@ mod tests {
         );
         assert_eq!(name(Traffic::Canary(Step { percent: 20, minutes: 5 })), "web-canary-20-5m");
         assert_eq!(name(Traffic::AllAtOnce), "CodeDeployDefault.ECSAllAtOnce");
+    }
+
+    #[test]
+    fn a_configuration_of_our_own_reads_back_as_it_was_sent() {
+        for shift in ["canary", "linear"] {
+            let desired = json!({ "shift": shift, "percent": 20, "minutes": 3 });
+            let sent = routing(&Attributes::of(desired.clone())).expect("is sent");
+            assert_eq!(described(Some(&sent)), desired);
+        }
     }
 
     #[test]

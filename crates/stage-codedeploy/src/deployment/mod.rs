@@ -32,8 +32,10 @@ pub(crate) struct Plan {
     pub(crate) service: String,
     pub(crate) timeout_minutes: u32,
     /// The waits that a deployment is told to make; they come on top of the timeout.
+    #[serde(default)]
     pub(crate) waits_minutes: u32,
     /// The user's own AppSpec, with its variables filled in.
+    #[serde(default)]
     pub(crate) app_spec: Option<String>,
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_ecs::types::{SortOrder, Tag, TaskDefinitionField, TaskDefinitionStatus};
 use aws_smithy_types::body::SdkBody;
-use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
+use pipeline_aws::{Attributes, Aws, AwsResult, Known, Ownership, Reading, Resource, Tags};
 use pipeline_sdk::{
     Action, Context, Recorded, ResourceId, StageError, Unknown, Value, async_trait, contains_unknown, json,
 };
@@ -170,6 +170,10 @@ fn is_missing(error: &StageError) -> bool {
 impl Resource for TaskDefinition {
     fn id(&self) -> &ResourceId {
         &self.id
+    }
+
+    fn ownership(&self) -> Ownership {
+        Ownership::TagsOrState
     }
 
     fn assigned_anew(&self) -> &'static [&'static str] {
