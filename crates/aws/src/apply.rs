@@ -10,7 +10,7 @@ use crate::plan::{Listing, handler_of_step, is_ours, not_ours, outputs, remember
 use crate::step::{Before, Detail, Step, read, write};
 use crate::tags::forget_foreign;
 use crate::wait::{self, WaitOptions};
-use crate::{Attributes, AwsError, AwsStage, Known, Reading, Resource, diff};
+use crate::{Attributes, AwsError, AwsStage, Known, Reading, Resource, diff, look};
 
 pub(crate) async fn apply<T: AwsStage>(
     stage: &T,
@@ -195,7 +195,7 @@ impl<T: AwsStage> Work<'_, T> {
     }
 
     async fn look(&self, resource: &dyn Resource) -> Result<Option<Attributes>, StageError> {
-        resource.read(&Reading::new(self.cx), &self.known).await
+        look::at(self.stage, &Reading::new(self.cx), resource).await
     }
 
     /// Reads what was just made; AWS may need a moment to show it.

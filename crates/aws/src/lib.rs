@@ -15,6 +15,7 @@ pub mod ec2;
 mod error;
 mod kit;
 mod known;
+mod look;
 pub mod names;
 mod plan;
 mod reading;

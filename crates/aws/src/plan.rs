@@ -1,8 +1,5 @@
 //! Plans by reading: what differs from the inputs, what to remove, what drifted.
 
-use std::collections::BTreeSet;
-
-use futures::future::try_join_all;
 use pipeline_sdk::{
     Action, AttributeChange, Change, Context, Inputs, Mode, Outputs, Recorded, ResourceId, StageError,
     StagePlan, Value,
@@ -12,7 +9,7 @@ use crate::diff::creation;
 use crate::kit::handle;
 use crate::step::{Detail, Step, write};
 use crate::tags::{Owner, forget_foreign, owner};
-use crate::{Attributes, AwsStage, Known, Ownership, Reading, Resource, diff};
+use crate::{Attributes, AwsStage, Known, Ownership, Reading, Resource, diff, look};
 
 pub(crate) async fn plan<T: AwsStage>(
     stage: &T,
@@ -55,38 +52,14 @@ fn orphans<T: AwsStage>(
     gone.map(|one| stage.recorded(one)).collect()
 }
 
-/// Reads all resources, as many at a time as their needs allow.
-async fn read_all<'a>(
-    reading: &Reading<'_>,
-    resources: impl Iterator<Item = &'a dyn Resource>,
-) -> Result<Known, StageError> {
-    let mut left: Vec<&dyn Resource> = resources.collect();
-    let mut known = Known::default();
-    while !left.is_empty() {
-        let waiting: BTreeSet<ResourceId> = left.iter().map(|resource| resource.id().clone()).collect();
-        let (ready, later): (Vec<_>, Vec<_>) = left
-            .into_iter()
-            .partition(|resource| resource.read_after().iter().all(|need| !waiting.contains(need)));
-        if ready.is_empty() {
-            return Err(StageError::failed("the resources of this stage wait for each other to be read"));
-        }
-        let found = try_join_all(ready.iter().map(|resource| resource.read(reading, &known))).await?;
-        for (resource, found) in ready.iter().zip(found) {
-            if let Some(attributes) = found {
-                known.exists(resource.id().clone(), attributes);
-            }
-        }
-        left = later;
-    }
-    Ok(known)
-}
-
 async fn converge<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<StagePlan, StageError> {
     let reading = Reading::new(cx);
-    let listing = list(stage, &reading, raw).await?;
+    let (listing, still_there) =
+        futures::join!(list(stage, &reading, raw), look::still_there(stage, &reading));
+    let listing = listing?;
     let orphans = orphans(stage, cx, &listing.resources)?;
     let all = listing.resources.iter().chain(&orphans).map(AsRef::as_ref);
-    let world = read_all(&reading, all).await?;
+    let world = look::all(&reading, all, still_there).await?;
 
     let adopt = stage.adopts(&listing.inputs);
     let mut draft = Draft { cx, adopt, takeover: T::TAKEOVER_INPUT, known: world.clone(), made: vec![] };
@@ -103,14 +76,16 @@ async fn converge<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<
 async fn destroy<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<StagePlan, StageError> {
     let reading = Reading::new(cx);
     // What the inputs refer to may be gone already: then the state says what there is to remove.
-    let resources = match list(stage, &reading, raw).await {
+    let (listing, still_there) =
+        futures::join!(list(stage, &reading, raw), look::still_there(stage, &reading));
+    let resources = match listing {
         Ok(listing) => listing.resources,
         Err(error) if cx.prior().is_none() => return Err(error),
         Err(_) => Vec::new(),
     };
     let orphans = orphans(stage, cx, &resources)?;
     let all = || resources.iter().chain(&orphans).map(AsRef::as_ref);
-    let world = read_all(&reading, all()).await?;
+    let world = look::all(&reading, all(), still_there).await?;
     let mut draft =
         Draft { cx, adopt: false, takeover: T::TAKEOVER_INPUT, known: world.clone(), made: vec![] };
     for resource in all() {
@@ -122,9 +97,12 @@ async fn destroy<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<S
 async fn refresh<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<StagePlan, StageError> {
     let Some(prior) = cx.prior() else { return Ok(StagePlan::default()) };
     let reading = Reading::new(cx);
-    let resources = list(stage, &reading, raw).await.map(|listing| listing.resources).unwrap_or_default();
+    let (listing, still_there) =
+        futures::join!(list(stage, &reading, raw), look::still_there(stage, &reading));
+    let resources = listing.map(|listing| listing.resources).unwrap_or_default();
     let orphans = orphans(stage, cx, &resources)?;
-    let world = read_all(&reading, resources.iter().chain(&orphans).map(AsRef::as_ref)).await?;
+    let all = resources.iter().chain(&orphans).map(AsRef::as_ref);
+    let world = look::all(&reading, all, still_there).await?;
     let mut changes = Vec::new();
     for recorded in &prior.outputs.resources {
         let resource = resources.iter().find(|resource| *resource.id() == recorded.id);

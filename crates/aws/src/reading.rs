@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pipeline_sdk::{Context, StageError};
+use pipeline_sdk::{Context, ResourceId, StageError};
 use tokio::sync::OnceCell;
 
 type Cell = Arc<OnceCell<Arc<dyn Any + Send + Sync>>>;
@@ -28,6 +28,45 @@ impl<'a> Reading<'a> {
         self.cx
     }
 
+    /// What the state remembers of a resource under `attribute`, such as its ARN.
+    pub fn remembered(&self, id: &ResourceId, attribute: &str) -> Option<&'a str> {
+        self.cx.prior()?.resource(id)?.attributes[attribute].as_str()
+    }
+
+    /// What `describe` finds, and what `more` tells about it by its ARN. Both are asked at the same time
+    /// where the state remembers the ARN, and `more` once more if it turns out to be another.
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub async fn described<D, M, F>(
+        &self,
+        id: &ResourceId,
+        describe: impl Future<Output = Result<Option<D>, StageError>> + Send,
+        arn: impl Fn(&D) -> Option<&str> + Send,
+        more: impl Fn(String) -> F + Send,
+    ) -> Result<Option<(D, M)>, StageError>
+    where
+        D: Send,
+        M: Send,
+        F: Future<Output = Result<M, StageError>> + Send,
+    {
+        let remembered = self.remembered(id, "arn");
+        let ahead = async {
+            match remembered {
+                Some(arn) => Some(more(arn.to_owned()).await),
+                None => None,
+            }
+        };
+        let (found, ahead) = futures::join!(describe, ahead);
+        let Some(found) = found? else { return Ok(None) };
+        let arn = arn(&found).unwrap_or_default().to_owned();
+        let more = match ahead {
+            Some(Ok(more)) if remembered == Some(arn.as_str()) => more,
+            _ => more(arn).await?,
+        };
+        Ok(Some((found, more)))
+    }
+
     /// The answer kept under `key`, or that of `ask`. Whoever comes while it is asked for waits.
     ///
     /// # Errors
@@ -48,5 +87,56 @@ impl<'a> Reading<'a> {
         Arc::clone(answer.await?)
             .downcast()
             .map_err(|_| StageError::failed(format!("two kinds of answers are kept as `{key}`")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use pipeline_sdk::{Mode, NullSink, Outputs, Prior, Recorded, json};
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::kit::tests::context_for;
+
+    fn id() -> ResourceId {
+        ResourceId::new("test:thing", "table")
+    }
+
+    fn remembering(arn: &str) -> Context {
+        let attributes = json!({ "arn": arn });
+        let resources = vec![Recorded { id: id(), attributes }];
+        let prior = Prior { outputs: Outputs { resources, ..Outputs::default() } };
+        context_for(Mode::Converge, Some(prior), Arc::new(NullSink))
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_asked_before_the_description_answers() {
+        let (cx, asked) = (remembering("arn-1"), Notify::new());
+        let describe = async {
+            asked.notified().await;
+            Ok(Some("arn-1"))
+        };
+        let more = |arn: String| {
+            asked.notify_one();
+            async move { Ok(format!("tags of {arn}")) }
+        };
+        let found = Reading::new(&cx).described(&id(), describe, |arn| Some(*arn), more).await;
+        assert_eq!(found.expect("reads"), Some(("arn-1", "tags of arn-1".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn another_arn_than_the_remembered_one_is_asked_for() {
+        let (cx, asked) = (remembering("arn-1"), AtomicUsize::new(0));
+        let more = |arn: String| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            async move { if arn == "arn-1" { Err(StageError::failed("gone")) } else { Ok(arn) } }
+        };
+        let describe = async { Ok(Some("arn-2")) };
+        let found = Reading::new(&cx).described(&id(), describe, |arn| Some(*arn), more).await;
+        assert_eq!(found.expect("reads"), Some(("arn-2", "arn-2".to_owned())));
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
 }

@@ -45,10 +45,10 @@ pub trait Resource: Send + Sync {
         &[]
     }
 
-    /// The resources of this stage whose attributes [`Resource::read`] takes from `known`. All others
-    /// are read at the same time.
-    fn read_after(&self) -> Vec<ResourceId> {
-        Vec::new()
+    /// What is recorded with it and AWS does not tell: what a later removal has to know. Put among the
+    /// attributes that are read.
+    fn notes(&self) -> Attributes {
+        Attributes::default()
     }
 
     /// What it should be like; nothing if it should not exist. With `tags` among the attributes where
@@ -58,7 +58,7 @@ pub trait Resource: Send + Sync {
 
     /// What it is like: the attributes of [`Resource::desired`] and those that AWS assigned. Nothing
     /// if it does not exist, or is on its way out.
-    async fn read(&self, reading: &Reading<'_>, known: &Known) -> Result<Option<Attributes>, StageError>;
+    async fn read(&self, reading: &Reading<'_>) -> Result<Option<Attributes>, StageError>;
 
     /// Makes it. Where it exists already (an answer was lost) it may fail: the kit looks again.
     async fn create(&self, cx: &Context, desired: &Attributes) -> Result<(), StageError>;

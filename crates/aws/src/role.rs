@@ -69,14 +69,14 @@ impl Role {
     async fn policies(&self) -> Result<BTreeMap<String, Value>, StageError> {
         let call = self.aws.iam().list_role_policies().role_name(self.name());
         let names = call.send().await.if_found("iam:ListRolePolicies")?;
-        let mut policies = BTreeMap::new();
-        for name in names.map(|answer| answer.policy_names).unwrap_or_default() {
+        let names = names.map(|answer| answer.policy_names).unwrap_or_default();
+        let policy = |name: String| async move {
             let call = self.aws.iam().get_role_policy().role_name(self.name()).policy_name(&name);
-            if let Some(policy) = call.send().await.if_found("iam:GetRolePolicy")? {
-                policies.insert(name, document(&policy.policy_document));
-            }
-        }
-        Ok(policies)
+            let found = call.send().await.if_found("iam:GetRolePolicy")?;
+            Ok::<_, StageError>(found.map(|policy| (name, document(&policy.policy_document))))
+        };
+        let policies = futures::future::try_join_all(names.into_iter().map(policy)).await?;
+        Ok(policies.into_iter().flatten().collect())
     }
 
     async fn set_managed_policies(&self, old: &Value, new: &Value) -> Result<(), StageError> {
@@ -134,7 +134,7 @@ impl Resource for Role {
         Ok(self.desired.clone())
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         let role = async {
             let call = self.aws.iam().get_role().role_name(self.name());
             call.send().await.if_found("iam:GetRole")

@@ -8,7 +8,7 @@ use crate::kit::handle;
 use crate::plan::is_ours;
 use crate::step::{Before, read};
 use crate::tags::forget_foreign;
-use crate::{Attributes, AwsStage, Known, Ownership, Reading, Resource, diff};
+use crate::{Attributes, AwsStage, Ownership, Reading, Resource, diff, look};
 
 pub(crate) async fn rollback<T: AwsStage>(stage: &T, cx: &Context, all: &[Done]) -> Result<(), StageError> {
     let mut undo = Undo { stage, cx, replaced: HashMap::new() };
@@ -154,7 +154,7 @@ impl<T: AwsStage> Undo<'_, T> {
     }
 
     async fn look(&self, resource: &dyn Resource) -> Result<Option<Attributes>, StageError> {
-        resource.read(&Reading::new(self.cx), &Known::default()).await
+        look::plainly(&Reading::new(self.cx), resource).await
     }
 }
 

@@ -113,20 +113,27 @@ pub(crate) async fn connect(table: &Value) -> Result<Connection, HostError> {
             Aws::connect(settings).await
         }
     };
-    let account = aws.check().await?;
-    if let Some(wanted) = table.account.filter(|wanted| *wanted != account) {
-        return Err(HostError::Account { found: account, wanted });
+    // The embedded cloud is known to run and lets everybody in.
+    let account = match (table.target, &table.account) {
+        (Target::Local, None) => None,
+        _ => Some(aws.check().await?),
+    };
+    if let (Some(found), Some(wanted)) = (&account, table.account)
+        && *found != wanted
+    {
+        return Err(HostError::Account { found: found.clone(), wanted });
     }
-    let target = describe(&aws, table.target, &account);
+    let target = describe(&aws, account.as_deref());
     Ok(Connection { aws, target })
 }
 
-fn describe(aws: &Aws, target: Target, account: &str) -> String {
+fn describe(aws: &Aws, account: Option<&str>) -> String {
     let region = aws.region().unwrap_or("no region");
-    match (target, aws.endpoint_url()) {
-        (Target::Local, Some(endpoint)) => format!("the embedded cloud ({region}, {endpoint})"),
-        (_, Some(endpoint)) => format!("{endpoint} ({region}, account {account})"),
-        (_, None) => format!("AWS ({region}, account {account})"),
+    let account = account.map(|account| format!(", account {account}")).unwrap_or_default();
+    match aws.endpoint_url() {
+        Some(endpoint) if aws.is_embedded() => format!("the embedded cloud ({region}, {endpoint})"),
+        Some(endpoint) => format!("{endpoint} ({region}{account})"),
+        None => format!("AWS ({region}{account})"),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aws_sdk_elasticloadbalancingv2::types::{
     Action as ListenerAction, ActionTypeEnum, Certificate, ForwardActionConfig, Listener as Description,
-    ProtocolEnum, RedirectActionConfig, RedirectActionStatusCodeEnum, TargetGroupTuple,
+    LoadBalancer, ProtocolEnum, RedirectActionConfig, RedirectActionStatusCodeEnum, TargetGroupTuple,
 };
 use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
 use pipeline_sdk::{Context, Maybe, Recorded, ResourceId, StageError, Value, async_trait, json};
@@ -111,6 +111,17 @@ impl Listener {
         }
     }
 
+    /// A recorded listener is the one with its ARN, also when its port is to change; another one that
+    /// on its port.
+    async fn find(&self, reading: &Reading<'_>) -> Result<Option<Description>, StageError> {
+        let all = all(&self.aws, reading, &self.balancer.name).await?;
+        let is_it = |listener: &&Description| match &self.arn {
+            Some(arn) => listener.listener_arn() == Some(arn),
+            None => listener.port() == Some(i32::from(self.port)),
+        };
+        Ok(all.iter().find(is_it).cloned())
+    }
+
     fn action(&self, desired: &Attributes) -> Result<ListenerAction, StageError> {
         if let Some(port) = desired.value("redirect_to_port").as_u64() {
             return Ok(redirect(port));
@@ -122,13 +133,16 @@ impl Listener {
 
 /// All listeners of a load balancer; the resources of one look share the answer.
 async fn all(aws: &Aws, reading: &Reading<'_>, balancer: &str) -> Result<Arc<Vec<Description>>, StageError> {
-    let ask = || async {
-        let found = load_balancer::find_once(aws, reading, balancer).await?;
-        let Some(balancer) = found.as_ref() else { return Ok(Vec::new()) };
-        let call = aws.elbv2().describe_listeners();
-        let call = call.load_balancer_arn(balancer.load_balancer_arn().unwrap_or_default());
+    let of = |arn: String| async move {
+        let call = aws.elbv2().describe_listeners().load_balancer_arn(arn);
         let answer = call.send().await.if_found("elasticloadbalancing:DescribeListeners")?;
         Ok(answer.and_then(|answer| answer.listeners).unwrap_or_default())
+    };
+    let ask = || async {
+        let id = ResourceId::new(load_balancer::KIND, balancer);
+        let find = load_balancer::find_once(aws, reading, balancer);
+        let described = reading.described(&id, find, LoadBalancer::load_balancer_arn, of).await?;
+        Ok(described.map(|(_, listeners)| listeners).unwrap_or_default())
     };
     reading.once(&format!("listeners of {balancer}"), ask).await
 }
@@ -227,28 +241,20 @@ impl Resource for Listener {
         Ok(Some(desired))
     }
 
-    async fn read(&self, reading: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
-        let all = all(&self.aws, reading, &self.balancer.name).await?;
-        // The one that was made before is still it when its port is to change.
-        let remembered = reading.context().prior().and_then(|prior| prior.resource(&self.id));
-        let arn = self.arn.as_deref().or_else(|| remembered?.attributes["arn"].as_str());
-        let known = all.iter().find(|listener| arn.is_some() && listener.listener_arn() == arn);
-        let ours = known.or_else(|| {
-            let on_port = |listener: &&Description| listener.port() == Some(i32::from(self.port));
-            all.iter().find(on_port).filter(|_| self.arn.is_none())
-        });
-        let Some(found) = ours else { return Ok(None) };
-        let arn = found.listener_arn().unwrap_or_default();
+    async fn read(&self, reading: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
+        let tags = |arn: String| async move { tags(&self.aws, &arn).await };
+        let described = reading.described(&self.id, self.find(reading), Description::listener_arn, tags);
+        let Some((found, tags)) = described.await? else { return Ok(None) };
         Ok(Some(Attributes::of(json!({
             "port": found.port(),
             "protocol": found.protocol().map(ProtocolEnum::as_str),
-            "redirect_to_port": redirects_to(found),
-            "forward_to": forwards_to(found),
+            "redirect_to_port": redirects_to(&found),
+            "forward_to": forwards_to(&found),
             "certificate_arn": found.certificates().first().and_then(Certificate::certificate_arn),
             "ssl_policy": found.ssl_policy(),
             "load_balancer_arn": found.load_balancer_arn(),
-            "tags": tags(&self.aws, arn).await?,
-            "arn": arn,
+            "tags": tags,
+            "arn": found.listener_arn(),
         }))))
     }
 

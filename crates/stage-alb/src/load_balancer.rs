@@ -90,8 +90,9 @@ pub(crate) async fn find_once(
     aws: &Aws,
     reading: &Reading<'_>,
     name: &str,
-) -> Result<Arc<Option<Description>>, StageError> {
-    reading.once(&format!("load balancer {name}"), || find(aws, name)).await
+) -> Result<Option<Description>, StageError> {
+    let found = reading.once(&format!("load balancer {name}"), || find(aws, name)).await?;
+    Ok(found.as_ref().clone())
 }
 
 /// The tags of one resource of Elastic Load Balancing.
@@ -146,11 +147,12 @@ impl Resource for LoadBalancer {
         Ok(self.desired.clone())
     }
 
-    async fn read(&self, reading: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
-        let found = find_once(&self.aws, reading, &self.id.name).await?;
-        let Some(found) = found.as_ref() else { return Ok(None) };
-        let arn = found.load_balancer_arn().unwrap_or_default();
-        let (settings, tags) = futures::try_join!(self.settings(arn), tags(&self.aws, arn))?;
+    async fn read(&self, reading: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
+        let more =
+            |arn: String| async move { futures::try_join!(self.settings(&arn), tags(&self.aws, &arn)) };
+        let find = find_once(&self.aws, reading, &self.id.name);
+        let described = reading.described(&self.id, find, Description::load_balancer_arn, more);
+        let Some((found, (settings, tags))) = described.await? else { return Ok(None) };
         let mut subnets: Vec<_> =
             found.availability_zones().iter().filter_map(|zone| zone.subnet_id()).collect();
         subnets.sort_unstable();
@@ -164,7 +166,7 @@ impl Resource for LoadBalancer {
             "deletion_protection": flag(&settings, PROTECTION),
             "drop_invalid_headers": flag(&settings, INVALID_HEADERS),
             "tags": tags,
-            "arn": arn,
+            "arn": found.load_balancer_arn(),
             "dns_name": found.dns_name(),
             "zone_id": found.canonical_hosted_zone_id(),
         }))))

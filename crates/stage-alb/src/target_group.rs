@@ -127,10 +127,11 @@ impl Resource for TargetGroup {
         }
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
-        let Some(found) = self.find().await? else { return Ok(None) };
-        let arn = found.target_group_arn().unwrap_or_default();
-        let (settings, tags) = futures::try_join!(self.settings(arn), tags(&self.aws, arn))?;
+    async fn read(&self, reading: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
+        let more =
+            |arn: String| async move { futures::try_join!(self.settings(&arn), tags(&self.aws, &arn)) };
+        let described = reading.described(&self.id, self.find(), Description::target_group_arn, more);
+        let Some((found, (settings, tags))) = described.await? else { return Ok(None) };
         Ok(Some(Attributes::of(json!({
             "vpc_id": found.vpc_id(),
             "port": found.port(),
@@ -139,7 +140,7 @@ impl Resource for TargetGroup {
             "deregistration_delay_seconds": number(&settings, DELAY),
             "slow_start_seconds": number(&settings, SLOW_START),
             "tags": tags,
-            "arn": arn,
+            "arn": found.target_group_arn(),
         }))))
     }
 

@@ -54,7 +54,7 @@ impl Resource for Application {
         Ok(self.desired.clone())
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         let application = async {
             let call = self.aws.codedeploy().get_application().application_name(&self.id.name);
             call.send().await.if_found("codedeploy:GetApplication")

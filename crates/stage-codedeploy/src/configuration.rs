@@ -144,7 +144,7 @@ impl Resource for Configuration {
         Ok(self.desired.clone())
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         if self.desired.is_none() {
             // Not ours: neither made nor removed here.
             return Ok(None);

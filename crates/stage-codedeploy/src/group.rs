@@ -128,7 +128,7 @@ impl Resource for Group {
         Ok(desired)
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         let call = self.aws.codedeploy().get_deployment_group();
         let call = call.application_name(self.name()).deployment_group_name(self.name());
         let answer = call.send().await.if_found("codedeploy:GetDeploymentGroup")?;

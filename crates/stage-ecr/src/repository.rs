@@ -65,7 +65,7 @@ impl Repository {
         Ok(Lifecycle::attribute(answer.as_ref().and_then(|answer| answer.lifecycle_policy_text())))
     }
 
-    async fn tags(&self, arn: &str) -> Result<Tags, StageError> {
+    async fn tags(&self, arn: String) -> Result<Tags, StageError> {
         let call = self.aws.ecr().list_tags_for_resource().resource_arn(arn);
         let answer = call.send().await.or_fail("ecr:ListTagsForResource")?;
         Ok(answer.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect())
@@ -119,10 +119,15 @@ impl Resource for Repository {
         Ok(self.desired.clone())
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
-        let (found, lifecycle) = futures::try_join!(self.describe(), self.lifecycle())?;
-        let Some(found) = found else { return Ok(None) };
-        let arn = found.repository_arn().unwrap_or_default();
+    fn notes(&self) -> Attributes {
+        Attributes::of(json!({ "force_delete": self.force_delete }))
+    }
+
+    async fn read(&self, reading: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
+        let tags = |arn| self.tags(arn);
+        let described = reading.described(&self.id, self.describe(), Description::repository_arn, tags);
+        let (found, lifecycle) = futures::try_join!(described, self.lifecycle())?;
+        let Some((found, tags)) = found else { return Ok(None) };
         let scanning = found.image_scanning_configuration();
         let mutability = found.image_tag_mutability();
         let encryption = found.encryption_configuration();
@@ -132,11 +137,10 @@ impl Resource for Repository {
             "immutable_tags": mutability == Some(&ImageTagMutability::Immutable),
             "lifecycle": lifecycle,
             "kms_key_arn": encryption.and_then(EncryptionConfiguration::kms_key),
-            "tags": self.tags(arn).await?.to_value(),
-            "arn": arn,
+            "tags": tags.to_value(),
+            "arn": found.repository_arn(),
             "uri": found.repository_uri(),
             "registry_id": found.registry_id(),
-            "force_delete": self.force_delete,
         }))))
     }
 

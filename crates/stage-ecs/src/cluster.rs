@@ -44,7 +44,7 @@ impl Resource for Cluster {
         Ok(self.desired.clone())
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         let call = self.aws.ecs().describe_clusters().clusters(&self.id.name);
         let call = call.include(ClusterField::Tags).include(ClusterField::Settings);
         let answer = call.send().await.or_fail("ecs:DescribeClusters")?;

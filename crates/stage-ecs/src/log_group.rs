@@ -33,6 +33,12 @@ impl LogGroup {
         Ok(groups.into_iter().find(|group| group.log_group_name() == Some(&self.id.name)))
     }
 
+    async fn tags(&self, arn: String) -> Result<Tags, StageError> {
+        let call = self.aws.logs().list_tags_for_resource().resource_arn(arn);
+        let answer = call.send().await.if_found("logs:ListTagsForResource")?;
+        Ok(answer.and_then(|answer| answer.tags).unwrap_or_default().into_iter().collect())
+    }
+
     async fn set_retention(&self, desired: &Attributes) -> Result<(), StageError> {
         let days = desired.value("retention_days").as_i64().and_then(|days| i32::try_from(days).ok());
         match days.filter(|days| *days > 0) {
@@ -63,17 +69,15 @@ impl Resource for LogGroup {
         Ok(self.desired.clone())
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
-        let Some(group) = self.describe().await? else { return Ok(None) };
-        let arn = arn(&group);
-        let call = self.aws.logs().list_tags_for_resource().set_resource_arn(arn.map(str::to_owned));
-        let tags = call.send().await.if_found("logs:ListTagsForResource")?;
-        let tags: Tags = tags.and_then(|answer| answer.tags).unwrap_or_default().into_iter().collect();
-        Ok(Some(Attributes::of(json!({
-            "retention_days": group.retention_in_days().unwrap_or(0),
-            "tags": tags.to_value(),
-            "arn": arn,
-        }))))
+    async fn read(&self, reading: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
+        let described = reading.described(&self.id, self.describe(), arn, |arn| self.tags(arn));
+        Ok(described.await?.map(|(group, tags)| {
+            Attributes::of(json!({
+                "retention_days": group.retention_in_days().unwrap_or(0),
+                "tags": tags.to_value(),
+                "arn": arn(&group),
+            }))
+        }))
     }
 
     async fn create(&self, _cx: &Context, desired: &Attributes) -> Result<(), StageError> {

@@ -143,7 +143,7 @@ impl Resource for ScalableTarget {
         Ok(self.desired.clone())
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         let (target, policy) = futures::try_join!(self.describe(), self.policy())?;
         let Some(target) = target else { return Ok(None) };
         let percent = policy

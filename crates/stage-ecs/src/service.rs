@@ -193,7 +193,7 @@ impl Resource for Service {
         Ok(Some(desired))
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         let service = self.describe().await?.filter(|service| service.status() == Some("ACTIVE"));
         Ok(service.map(|service| {
             Attributes::of(json!({

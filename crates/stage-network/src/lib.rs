@@ -150,9 +150,11 @@ impl AwsStage for Network {
         inputs.adopt
     }
 
-    async fn look_up(&self, _reading: &Reading<'_>, inputs: &NetworkInputs) -> Result<Place, StageError> {
+    async fn look_up(&self, reading: &Reading<'_>, inputs: &NetworkInputs) -> Result<Place, StageError> {
         inputs.check()?;
-        subnets::look_up(&self.aws, inputs).await
+        let prior = reading.context().prior();
+        let remembered = prior.and_then(|prior| prior.outputs.values.get("vpc_id")?.as_str());
+        subnets::look_up(&self.aws, inputs, remembered).await
     }
 
     fn resources(

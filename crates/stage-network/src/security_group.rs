@@ -229,7 +229,7 @@ impl Resource for SecurityGroup {
         }))))
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         let Some(found) = self.find().await? else { return Ok(None) };
         let tags: Tags =
             found.tag_set.items.iter().map(|tag| (tag.key.as_str(), tag.value.as_str())).collect();

@@ -17,14 +17,30 @@ pub(crate) struct Place {
     pub(crate) task_subnets: Vec<String>,
 }
 
-/// Finds the place that the inputs mean.
-pub(crate) async fn look_up(aws: &Aws, inputs: &NetworkInputs) -> Result<Place, StageError> {
-    let vpc_id = match &inputs.vpc_id {
-        Some(vpc) => vpc.clone(),
-        None => default_vpc(aws).await?,
+/// Finds the place that the inputs mean. The default VPC rarely is another than it was: the subnets of
+/// that one, `remembered`, are asked for at the same time.
+pub(crate) async fn look_up(
+    aws: &Aws,
+    inputs: &NetworkInputs,
+    remembered: Option<&str>,
+) -> Result<Place, StageError> {
+    if let Some(vpc) = &inputs.vpc_id {
+        let subnets = subnets_of(aws, vpc).await?;
+        return choose(vpc.clone(), &subnets, inputs);
+    }
+    let ahead = async {
+        match remembered {
+            Some(vpc) => subnets_of(aws, vpc).await.ok(),
+            None => None,
+        }
     };
-    let subnets = subnets_of(aws, &vpc_id).await?;
-    choose(vpc_id, &subnets, inputs)
+    let (vpc, ahead) = futures::join!(default_vpc(aws), ahead);
+    let vpc = vpc?;
+    let subnets = match ahead {
+        Some(subnets) if remembered == Some(vpc.as_str()) => subnets,
+        _ => subnets_of(aws, &vpc).await?,
+    };
+    choose(vpc, &subnets, inputs)
 }
 
 async fn default_vpc(aws: &Aws) -> Result<String, StageError> {

@@ -42,8 +42,8 @@ impl AliasRecord {
         Self { aws, id: recorded.id.clone(), zone, desired: None }
     }
 
-    async fn find(&self) -> Result<Option<ResourceRecordSet>, StageError> {
-        let call = self.aws.route53().list_resource_record_sets().hosted_zone_id(&self.zone);
+    async fn find(&self, zone: &str) -> Result<Option<ResourceRecordSet>, StageError> {
+        let call = self.aws.route53().list_resource_record_sets().hosted_zone_id(zone);
         let call = call.start_record_name(&self.id.name).start_record_type(RrType::A).max_items(1);
         let answer = call.send().await.if_found("route53:ListResourceRecordSets")?;
         let sets = answer.map(|answer| answer.resource_record_sets).unwrap_or_default();
@@ -53,12 +53,13 @@ impl AliasRecord {
     async fn change(
         &self,
         cx: &Context,
+        zone: &str,
         action: ChangeAction,
         set: ResourceRecordSet,
     ) -> Result<(), StageError> {
         let change = Change::builder().action(action).resource_record_set(set).build().map_err(built)?;
         let batch = ChangeBatch::builder().changes(change).build().map_err(built)?;
-        let call = self.aws.route53().change_resource_record_sets().hosted_zone_id(&self.zone);
+        let call = self.aws.route53().change_resource_record_sets().hosted_zone_id(zone);
         let answer = call.change_batch(batch).send().await.or_fail("route53:ChangeResourceRecordSets")?;
         let Some(info) = answer.change_info() else { return Ok(()) };
         let what = format!("{} to reach all name servers", self.id);
@@ -119,8 +120,8 @@ impl Resource for AliasRecord {
         Ok(self.desired.clone())
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
-        let Some(set) = self.find().await? else { return Ok(None) };
+    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
+        let Some(set) = self.find(&self.zone).await? else { return Ok(None) };
         let alias = set.alias_target();
         let values: Vec<_> = set.resource_records().iter().map(|record| record.value()).collect();
         Ok(Some(Attributes::of(json!({
@@ -134,17 +135,18 @@ impl Resource for AliasRecord {
     }
 
     async fn create(&self, cx: &Context, desired: &Attributes) -> Result<(), StageError> {
-        self.change(cx, ChangeAction::Create, self.set(desired)?).await
+        self.change(cx, &self.zone, ChangeAction::Create, self.set(desired)?).await
     }
 
     async fn update(&self, cx: &Context, _: &Attributes, desired: &Attributes) -> Result<(), StageError> {
-        self.change(cx, ChangeAction::Upsert, self.set(desired)?).await
+        self.change(cx, &self.zone, ChangeAction::Upsert, self.set(desired)?).await
     }
 
-    /// A deletion has to name exactly what is there.
-    async fn delete(&self, cx: &Context, _observed: &Attributes) -> Result<(), StageError> {
-        match self.find().await? {
-            Some(set) => self.change(cx, ChangeAction::Delete, set).await,
+    /// A deletion has to name exactly what is there, in the zone where it is.
+    async fn delete(&self, cx: &Context, observed: &Attributes) -> Result<(), StageError> {
+        let zone = observed.need("zone_id")?;
+        match self.find(zone).await? {
+            Some(set) => self.change(cx, zone, ChangeAction::Delete, set).await,
             None => Ok(()),
         }
     }

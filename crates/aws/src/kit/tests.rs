@@ -15,7 +15,7 @@ pub(crate) fn context() -> Context {
     context_for(Mode::Converge, None, Arc::new(NullSink))
 }
 
-fn context_for(mode: Mode, prior: Option<Prior>, recorder: Arc<dyn Recorder>) -> Context {
+pub(crate) fn context_for(mode: Mode, prior: Option<Prior>, recorder: Arc<dyn Recorder>) -> Context {
     Context::from(ContextParts {
         stage: StageName::new("shop").expect("valid"),
         run: RunId::generate(),

@@ -196,7 +196,11 @@ impl Resource for Deployment {
         Ok(self.desired.clone())
     }
 
-    async fn read(&self, reading: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+    fn notes(&self) -> Attributes {
+        Attributes::of(json!({ "plan": self.plan }))
+    }
+
+    async fn read(&self, reading: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         if reading.context().mode() == Mode::Destroy {
             // The service goes, and what is deployed on it goes with it.
             return Ok(None);
@@ -205,9 +209,7 @@ impl Resource for Deployment {
         Ok(service.map(|service| {
             let sets = service.task_sets();
             let primary = sets.iter().find(|set| set.status() == Some("PRIMARY"));
-            let mut attributes = primary.map(attributes).unwrap_or_default();
-            attributes.set("plan", json!(self.plan));
-            attributes
+            primary.map(attributes).unwrap_or_default()
         }))
     }
 

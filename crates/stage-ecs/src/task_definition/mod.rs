@@ -198,7 +198,7 @@ impl Resource for TaskDefinition {
         Ok(Some(desired))
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         Ok(self.revision(self.family()).await?.map(|revision| revision.attributes))
     }
 

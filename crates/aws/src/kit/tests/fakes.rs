@@ -185,7 +185,7 @@ impl Resource for ThingResource {
         }))
     }
 
-    async fn read(&self, _: &Reading<'_>, _: &Known) -> Result<Option<Attributes>, StageError> {
+    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         let world = self.world.lock().expect("world");
         if world.dead {
             return Err(StageError::failed("the process is dead"));
