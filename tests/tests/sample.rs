@@ -103,6 +103,29 @@ fn walk(runtime: &'static str) {
     assert_eq!(left, Value::Object(serde_json::Map::new()));
 }
 
+/// The live tasks fail a check that asks for what they do not have: it is put back before they are stopped.
+#[test]
+fn a_health_check_that_running_tasks_fail_is_taken_back() {
+    assert!(hello().exists(), "{} is missing: `cargo xtask sample` builds it", hello().display());
+    let sample = Sample::on("process");
+    sample.run(&["run"], 0);
+    let folder = tempfile::tempdir().expect("folder");
+    let text = std::fs::read_to_string(binary::repository().join("pipeline.toml")).expect("the sample");
+    let wrong = text.replace("path = \"/health-check\"", "path = \"/missing\"");
+    assert_ne!(text, wrong);
+    std::fs::write(folder.path().join("pipeline.toml"), wrong).expect("written");
+    std::os::unix::fs::symlink(binary::repository().join("examples"), folder.path().join("examples"))
+        .expect("linked");
+    let file = folder.path().join("pipeline.toml");
+    let file = file.to_str().expect("UTF-8");
+
+    // Without load: sixty times as fast as real time, ECS may stop a task before anybody could react.
+    let finished = sample.run(&["run", "--file", file], 3);
+    assert!(finished.stdout.contains("fails the new health check of /missing"), "{}", finished.stdout);
+    let again = sample.run(&["run"], 0);
+    assert!(again.stdout.contains("no mutating call was made"), "{}", again.stdout);
+}
+
 #[test]
 fn processes_go_live_and_back() {
     assert!(hello().exists(), "{} is missing: `cargo xtask sample` builds it", hello().display());

@@ -53,16 +53,18 @@ impl<'a> Reading<'a> {
         let remembered = self.remembered(id, "arn");
         let ahead = async {
             match remembered {
-                Some(arn) => Some(more(arn.to_owned()).await),
+                Some(arn) => Some(Box::pin(more(arn.to_owned())).await),
                 None => None,
             }
         };
-        let (found, ahead) = futures::join!(describe, ahead);
+        // Boxed: what describes may itself be made of several calls, and the compiler limits how deep the
+        // types of futures may go.
+        let (found, ahead) = futures::join!(Box::pin(describe), ahead);
         let Some(found) = found? else { return Ok(None) };
         let arn = arn(&found).unwrap_or_default().to_owned();
         let more = match ahead {
             Some(Ok(more)) if remembered == Some(arn.as_str()) => more,
-            _ => more(arn).await?,
+            _ => Box::pin(more(arn)).await?,
         };
         Ok(Some((found, more)))
     }
@@ -81,7 +83,7 @@ impl<'a> Reading<'a> {
             Arc::clone(answers.entry(key.to_owned()).or_default())
         };
         let answer = cell.get_or_try_init(|| async {
-            let answer: Arc<dyn Any + Send + Sync> = Arc::new(ask().await?);
+            let answer: Arc<dyn Any + Send + Sync> = Arc::new(Box::pin(ask()).await?);
             Ok::<_, StageError>(answer)
         });
         Arc::clone(answer.await?)

@@ -40,6 +40,9 @@ pub(crate) enum CommandError {
     /// A command that removes everything was not confirmed.
     #[error("nothing was removed: confirm with `--yes` where there is no terminal to ask on")]
     NotConfirmed,
+    /// The user was asked, and typed something else.
+    #[error("nothing was removed: the answer was not {wanted}")]
+    Declined { wanted: String },
 }
 
 impl CommandError {
@@ -47,7 +50,7 @@ impl CommandError {
         match self {
             Self::Config(_) => Exit::Usage,
             Self::Engine(EngineError::Store(StoreError::Locked { .. })) => Exit::Locked,
-            Self::Engine(EngineError::Cancelled) => Exit::Cancelled,
+            Self::Engine(EngineError::Cancelled) | Self::Declined { .. } => Exit::Cancelled,
             _ => Exit::Failed,
         }
     }
@@ -160,24 +163,36 @@ async fn try_destroy(options: &DestroyOptions) -> Result<Exit, CommandError> {
     let mut begun = begin(&options.file, RunCommand::Destroy).await?;
     let plan = begun.run.plan(Mode::Destroy).await?;
     begun.show(&plan)?;
-    if !plan.is_empty() && !options.yes && !confirmed(&begun.pipeline)? {
-        begun.run.close(Some(&plan)).await;
-        return Err(CommandError::NotConfirmed);
+    if !plan.is_empty()
+        && !options.yes
+        && let Err(error) = confirm(&begun.pipeline)
+    {
+        begun.run.decline().await;
+        return Err(error);
     }
     begun.carry_out(plan).await
 }
 
-/// Asks for the name of what is to be removed: a `y` is typed too quickly.
-fn confirmed(pipeline: &Pipeline) -> io::Result<bool> {
+/// Asks for the name of what is to be removed: a `y` is typed too quickly. The question goes to standard
+/// error, where it is seen also when standard output is a file.
+fn confirm(pipeline: &Pipeline) -> Result<(), CommandError> {
     if !io::stdin().is_terminal() {
-        return Ok(false);
+        return Err(CommandError::NotConfirmed);
     }
-    let name = pipeline.id().canonical();
-    print!("Type {name} to remove all of this: ");
-    io::stdout().flush()?;
+    let wanted = pipeline.id().canonical();
+    write!(io::stderr(), "Type {wanted} to remove all of this: ")?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
-    Ok(answer.trim() == name)
+    if answer.trim() == wanted { Ok(()) } else { Err(CommandError::Declined { wanted }) }
+}
+
+/// A reader that went away (`pipeline run | head`) must not stop a deployment half way, nor make a run
+/// that succeeded fail.
+fn unless_unread(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
 }
 
 impl Begun {
@@ -190,14 +205,14 @@ impl Begun {
             .iter()
             .map(|stage| Shown { name: &stage.name, changes: &stage.plan.changes })
             .collect();
-        render::write_plan(&mut io::stdout().lock(), &stages, self.style)
+        unless_unread(render::write_plan(&mut io::stdout().lock(), &stages, self.style))
     }
 
     async fn carry_out(self, plan: Plan) -> Result<Exit, CommandError> {
         let Self { run, pipeline, aws, json, .. } = self;
         let report = run.apply(plan).await;
         if !json {
-            write_report(&mut io::stdout().lock(), &report, &pipeline, &aws)?;
+            unless_unread(write_report(&mut io::stdout().lock(), &report, &pipeline, &aws))?;
         }
         Ok(exit_of(report.outcome))
     }
@@ -208,6 +223,7 @@ fn write_report(out: &mut dyn Write, report: &RunReport, pipeline: &Pipeline, aw
     let calls = aws.calls();
     match calls.mutations() {
         0 => writeln!(out, "{} calls, all of them reads; no mutating call was made", calls.total())?,
+        1 => writeln!(out, "{} calls: {} reads, 1 change", calls.total(), calls.reads())?,
         changes => writeln!(out, "{} calls: {} reads, {changes} changes", calls.total(), calls.reads())?,
     }
     if let Some(help) = &report.help {
@@ -241,7 +257,8 @@ pub(crate) fn finish(result: Result<Exit, CommandError>, json: bool) -> Exit {
         // The last event said it.
         return error.exit();
     }
-    eprint!("{}", explain(&error));
+    // With nobody to read it, the exit code has to say it all.
+    let _ = io::stderr().write_all(explain(&error).as_bytes());
     error.exit()
 }
 

@@ -1,10 +1,14 @@
 //! A target group: the tasks of one version, and how their health is checked.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aws_sdk_elasticloadbalancingv2::types::{
-    Matcher, ProtocolEnum, TargetGroup as Description, TargetGroupAttribute, TargetTypeEnum,
+    Matcher, ProtocolEnum, TargetGroup as Description, TargetGroupAttribute, TargetHealthStateEnum,
+    TargetTypeEnum,
 };
+use pipeline_aws::wait::{self, WaitOptions};
 use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
 use pipeline_sdk::{Context, Recorded, ResourceId, StageError, Value, async_trait, is_unknown, json};
 use serde::Deserialize;
@@ -22,6 +26,16 @@ pub(crate) struct TargetGroup {
     aws: Arc<Aws>,
     id: ResourceId,
     desired: Option<Attributes>,
+}
+
+/// Longer than any health check takes to find a target unhealthy: 300 s, 10 times, and a timeout.
+const WATCH: Duration = Duration::from_secs(3600);
+
+/// What the health checks say of the targets, each as `address:port`.
+#[derive(Default)]
+struct Targets {
+    healthy: BTreeSet<String>,
+    unhealthy: BTreeMap<String, String>,
 }
 
 /// The attributes that are sent.
@@ -62,6 +76,71 @@ impl TargetGroup {
         let answer = call.send().await.or_fail("elasticloadbalancing:DescribeTargetGroupAttributes")?;
         let attributes = answer.attributes.unwrap_or_default();
         Ok(attributes.into_iter().filter_map(|one| Some((one.key?, one.value?))).collect())
+    }
+
+    /// The targets that pass their checks, and those that do not with the reason.
+    async fn health(&self, arn: &str) -> Result<Targets, StageError> {
+        let answer = self.aws.elbv2().describe_target_health().target_group_arn(arn).send().await;
+        let answer = answer.or_fail("elasticloadbalancing:DescribeTargetHealth")?;
+        let mut targets = Targets::default();
+        for one in answer.target_health_descriptions() {
+            let (Some(target), Some(health)) = (one.target(), one.target_health()) else { continue };
+            let name = format!("{}:{}", target.id().unwrap_or("?"), target.port().unwrap_or_default());
+            match health.state() {
+                Some(TargetHealthStateEnum::Healthy) => drop(targets.healthy.insert(name)),
+                Some(TargetHealthStateEnum::Unhealthy) => {
+                    let why = health.description().unwrap_or("no reason given").to_owned();
+                    targets.unhealthy.insert(name, why);
+                }
+                _ => {}
+            }
+        }
+        Ok(targets)
+    }
+
+    /// Changes the health check. Both groups have it at once, also the one with the traffic: a check that
+    /// running tasks do not pass would have ECS stop them one after the other. So those that were healthy
+    /// are watched for as long as it takes to find out; a failure here is undone like any other.
+    async fn change_check(&self, cx: &Context, arn: &str, check: &HealthCheck) -> Result<(), StageError> {
+        let before = self.health(arn).await?.healthy;
+        let call = self.aws.elbv2().modify_target_group().target_group_arn(arn);
+        let call = call
+            .health_check_path(&check.path)
+            .health_check_interval_seconds(signed(check.interval_seconds))
+            .health_check_timeout_seconds(signed(check.timeout_seconds))
+            .healthy_threshold_count(signed(check.healthy_threshold))
+            .unhealthy_threshold_count(signed(check.unhealthy_threshold))
+            .matcher(Matcher::builder().http_code(&check.status_codes).build());
+        call.send().await.or_fail("elasticloadbalancing:ModifyTargetGroup")?;
+        // Undoing puts a check back that is known to work.
+        if self.desired.is_some() { Box::pin(self.watch(cx, arn, check, &before)).await } else { Ok(()) }
+    }
+
+    async fn watch(
+        &self,
+        cx: &Context,
+        arn: &str,
+        check: &HealthCheck,
+        before: &BTreeSet<String>,
+    ) -> Result<(), StageError> {
+        let found_out = check.interval_seconds * (check.unhealthy_threshold + 1) + check.timeout_seconds;
+        let found_out = Instant::now() + Duration::from_secs(found_out.into());
+        let what = format!("the targets of {} to pass the new health check", self.id.name);
+        let options = WaitOptions { longest: Duration::from_secs(1), ..WaitOptions::within(WATCH) };
+        wait::until(cx, &what, options, || async {
+            let now = self.health(arn).await?;
+            if let Some((target, why)) = now.unhealthy.iter().find(|(target, _)| before.contains(*target)) {
+                let (group, path) = (&self.id.name, &check.path);
+                let message = format!(
+                    "{target} of {group} was healthy and fails the new health check of {path}: {why}"
+                );
+                return Err(StageError::failed(message)
+                    .with_help("deploy a version that passes it first, and change the check after it"));
+            }
+            let all_gone = now.healthy.is_disjoint(before);
+            Ok((all_gone || Instant::now() >= found_out).then_some(()))
+        })
+        .await
     }
 
     async fn put_settings(&self, arn: &str, desired: &Attributes) -> Result<(), StageError> {
@@ -171,7 +250,7 @@ impl Resource for TargetGroup {
 
     async fn update(
         &self,
-        _: &Context,
+        cx: &Context,
         observed: &Attributes,
         desired: &Attributes,
     ) -> Result<(), StageError> {
@@ -179,16 +258,7 @@ impl Resource for TargetGroup {
         let changed = |key| observed.value(key) != desired.value(key);
         if changed("health_check") {
             let shape: Shape = desired.read()?;
-            let check = &shape.health_check;
-            let call = self.aws.elbv2().modify_target_group().target_group_arn(arn);
-            let call = call
-                .health_check_path(&check.path)
-                .health_check_interval_seconds(signed(check.interval_seconds))
-                .health_check_timeout_seconds(signed(check.timeout_seconds))
-                .healthy_threshold_count(signed(check.healthy_threshold))
-                .unhealthy_threshold_count(signed(check.unhealthy_threshold))
-                .matcher(Matcher::builder().http_code(&check.status_codes).build());
-            call.send().await.or_fail("elasticloadbalancing:ModifyTargetGroup")?;
+            self.change_check(cx, arn, &shape.health_check).await?;
         }
         if changed("deregistration_delay_seconds") || changed("slow_start_seconds") {
             self.put_settings(arn, desired).await?;

@@ -67,13 +67,23 @@ fn movement(attribute: &AttributeChange, action: Action) -> String {
     }
 }
 
-fn short(value: &Value) -> String {
-    if is_unknown(value) {
-        return "(known after apply)".into();
+/// What stands for a value that is not known yet.
+const LATER: &str = "(known after apply)";
+
+/// The value with words for what is not known yet, also deep inside.
+fn in_words(value: &Value) -> Value {
+    match value {
+        unknown if is_unknown(unknown) => LATER.into(),
+        Value::Array(items) => items.iter().map(in_words).collect(),
+        Value::Object(fields) => fields.iter().map(|(key, field)| (key.clone(), in_words(field))).collect(),
+        other => other.clone(),
     }
-    let text = match value {
+}
+
+fn short(value: &Value) -> String {
+    let text = match in_words(value) {
         Value::Null => "(none)".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text,
         other => other.to_string(),
     };
     let line = text.lines().next().unwrap_or_default();
@@ -139,6 +149,7 @@ mod tests {
                 attributes: vec![
                     attribute("cpu", json!("256"), json!("512")),
                     attribute("image", json!("a"), Unknown::new("stages.image.image").to_value()),
+                    attribute("ingress", json!([]), json!([Unknown::new("stages.network.id").to_value()])),
                     attribute("policy", json!("x".repeat(100)), Value::Null),
                 ],
                 reason: Some("the image changed".into()),

@@ -18,6 +18,8 @@ pub(crate) struct Text<W> {
     out: W,
     style: Style,
     width: usize,
+    /// The plan itself is the answer: nothing is to be said after it.
+    plans_only: bool,
     running: BTreeSet<StageName>,
     spinner: Option<ProgressBar>,
 }
@@ -26,7 +28,7 @@ impl<W: Write + Send> Text<W> {
     /// Writes to `out`.
     pub(crate) fn new(out: W, style: Style) -> Self {
         let spinner = style.live.then(spinner);
-        Self { out, style, width: 0, running: BTreeSet::new(), spinner }
+        Self { out, style, width: 0, plans_only: false, running: BTreeSet::new(), spinner }
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
@@ -89,11 +91,12 @@ impl<W: Write + Send> Text<W> {
 
     fn run_finished(&mut self, outcome: RunOutcome, elapsed_ms: u64, error: Option<&str>) -> io::Result<()> {
         let (text, color) = match outcome {
+            RunOutcome::Succeeded if self.plans_only => return Ok(()),
             RunOutcome::Succeeded => ("Done", Paint::new().green().bold()),
             RunOutcome::Unchanged => ("Nothing to do", Paint::new().green().bold()),
             RunOutcome::Failed => ("Failed; nothing was changed", Paint::new().red().bold()),
             RunOutcome::RolledBack => ("Failed and rolled back", Paint::new().red().bold()),
-            RunOutcome::Cancelled => ("Cancelled and rolled back", Paint::new().yellow().bold()),
+            RunOutcome::Cancelled => ("Cancelled", Paint::new().yellow().bold()),
             RunOutcome::Stuck => ("Failed; not everything was undone", Paint::new().red().bold()),
         };
         let text = format!("{text} ({})", seconds(elapsed_ms));
@@ -116,6 +119,7 @@ impl<W: Write + Send> Renderer for Text<W> {
         match &record.event {
             Event::RunStarted { pipeline, command, target, stages } => {
                 self.width = stages.iter().map(|stage| stage.as_str().len()).max().unwrap_or(0);
+                self.plans_only = *command == RunCommand::Plan;
                 let verb = match command {
                     RunCommand::Plan => "Planning",
                     RunCommand::Run => "Running",

@@ -317,7 +317,15 @@ impl Run {
         Ok(nodes)
     }
 
-    /// Ends a run that is not applied: after a look at the plan, or because the user declined.
+    /// Ends a run whose plan the user does not want.
+    pub async fn decline(mut self) {
+        if let Ok(life) = self.life.next(RunEvent::CancelRequested) {
+            self.life = life;
+            self.finished(None, Vec::new()).await;
+        }
+    }
+
+    /// Ends a run that was only to plan.
     pub async fn close(mut self, plan: Option<&Plan>) -> RunOutcome {
         let event = RunEvent::Close { changes: plan.is_some_and(|plan| !plan.is_empty()) };
         match (self.life, self.life.next(event)) {
