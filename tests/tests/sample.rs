@@ -121,7 +121,7 @@ fn a_health_check_that_running_tasks_fail_is_taken_back() {
 
     // Without load: sixty times as fast as real time, ECS may stop a task before anybody could react.
     let finished = sample.run(&["run", "--file", file], 3);
-    assert!(finished.stdout.contains("fails the new health check of /missing"), "{}", finished.stdout);
+    assert!(finished.stdout.contains("fail the new health check of /missing"), "{}", finished.stdout);
     let again = sample.run(&["run"], 0);
     assert!(again.stdout.contains("no mutating call was made"), "{}", again.stdout);
 }

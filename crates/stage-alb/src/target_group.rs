@@ -113,7 +113,11 @@ impl TargetGroup {
             .matcher(Matcher::builder().http_code(&check.status_codes).build());
         call.send().await.or_fail("elasticloadbalancing:ModifyTargetGroup")?;
         // Undoing puts a check back that is known to work.
-        if self.desired.is_some() { Box::pin(self.watch(cx, arn, check, &before)).await } else { Ok(()) }
+        if self.desired.is_some() && !before.is_empty() {
+            Box::pin(self.watch(cx, arn, check, &before)).await
+        } else {
+            Ok(())
+        }
     }
 
     async fn watch(
@@ -129,16 +133,16 @@ impl TargetGroup {
         let options = WaitOptions { longest: Duration::from_secs(1), ..WaitOptions::within(WATCH) };
         wait::until(cx, &what, options, || async {
             let now = self.health(arn).await?;
-            if let Some((target, why)) = now.unhealthy.iter().find(|(target, _)| before.contains(*target)) {
+            // Unhealthy, or stopped for it already. Scaling in takes some of them, not all.
+            let failed = now.unhealthy.iter().find(|(target, _)| before.contains(*target));
+            let gone = now.healthy.is_disjoint(before).then_some("they are gone");
+            if let Some(why) = failed.map(|(_, why)| why.as_str()).or(gone) {
                 let (group, path) = (&self.id.name, &check.path);
-                let message = format!(
-                    "{target} of {group} was healthy and fails the new health check of {path}: {why}"
-                );
+                let message = format!("targets of {group} fail the new health check of {path}: {why}");
                 return Err(StageError::failed(message)
                     .with_help("deploy a version that passes it first, and change the check after it"));
             }
-            let all_gone = now.healthy.is_disjoint(before);
-            Ok((all_gone || Instant::now() >= found_out).then_some(()))
+            Ok((Instant::now() >= found_out).then_some(()))
         })
         .await
     }
