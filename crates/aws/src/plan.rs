@@ -7,6 +7,7 @@ use pipeline_sdk::{
 
 use crate::diff::creation;
 use crate::kit::handle;
+use crate::look::StillThere;
 use crate::step::{Detail, Step, write};
 use crate::tags::{Owner, forget_foreign, owner};
 use crate::{Attributes, AwsStage, Known, Ownership, Reading, Resource, diff, look};
@@ -41,6 +42,15 @@ async fn list<T: AwsStage>(
     Ok(Listing { inputs, facts, resources })
 }
 
+/// The stage's resources, and meanwhile what is still there of those that the state remembers.
+async fn list_and_look<T: AwsStage>(
+    stage: &T,
+    reading: &Reading<'_>,
+    inputs: &Inputs,
+) -> (Result<Listing<T>, StageError>, StillThere) {
+    futures::join!(list(stage, reading, inputs), look::still_there(stage, reading))
+}
+
 /// Resources that the state remembers and that are not among `resources`: renamed or no longer wanted.
 fn orphans<T: AwsStage>(
     stage: &T,
@@ -54,8 +64,7 @@ fn orphans<T: AwsStage>(
 
 async fn converge<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<StagePlan, StageError> {
     let reading = Reading::new(cx);
-    let (listing, still_there) =
-        futures::join!(list(stage, &reading, raw), look::still_there(stage, &reading));
+    let (listing, still_there) = list_and_look(stage, &reading, raw).await;
     let listing = listing?;
     let orphans = orphans(stage, cx, &listing.resources)?;
     let all = listing.resources.iter().chain(&orphans).map(AsRef::as_ref);
@@ -75,9 +84,8 @@ async fn converge<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<
 
 async fn destroy<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<StagePlan, StageError> {
     let reading = Reading::new(cx);
+    let (listing, still_there) = list_and_look(stage, &reading, raw).await;
     // What the inputs refer to may be gone already: then the state says what there is to remove.
-    let (listing, still_there) =
-        futures::join!(list(stage, &reading, raw), look::still_there(stage, &reading));
     let resources = match listing {
         Ok(listing) => listing.resources,
         Err(error) if cx.prior().is_none() => return Err(error),
@@ -97,8 +105,7 @@ async fn destroy<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<S
 async fn refresh<T: AwsStage>(stage: &T, cx: &Context, raw: &Inputs) -> Result<StagePlan, StageError> {
     let Some(prior) = cx.prior() else { return Ok(StagePlan::default()) };
     let reading = Reading::new(cx);
-    let (listing, still_there) =
-        futures::join!(list(stage, &reading, raw), look::still_there(stage, &reading));
+    let (listing, still_there) = list_and_look(stage, &reading, raw).await;
     let resources = listing.map(|listing| listing.resources).unwrap_or_default();
     let orphans = orphans(stage, cx, &resources)?;
     let all = resources.iter().chain(&orphans).map(AsRef::as_ref);

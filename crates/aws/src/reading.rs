@@ -28,11 +28,6 @@ impl<'a> Reading<'a> {
         self.cx
     }
 
-    /// What the state remembers of a resource under `attribute`, such as its ARN.
-    pub fn remembered(&self, id: &ResourceId, attribute: &str) -> Option<&'a str> {
-        self.cx.prior()?.resource(id)?.attributes[attribute].as_str()
-    }
-
     /// What `describe` finds, and what `more` tells about it by its ARN. Both are asked at the same time
     /// where the state remembers the ARN, and `more` once more if it turns out to be another.
     ///
@@ -50,7 +45,7 @@ impl<'a> Reading<'a> {
         M: Send,
         F: Future<Output = Result<M, StageError>> + Send,
     {
-        let remembered = self.remembered(id, "arn");
+        let remembered = self.cx.prior().and_then(|prior| prior.resource(id)?.attributes["arn"].as_str());
         let ahead = async {
             match remembered {
                 Some(arn) => Some(Box::pin(more(arn.to_owned())).await),
