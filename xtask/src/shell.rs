@@ -38,10 +38,16 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// `cargo` of this toolchain, in the repository.
+/// `cargo` of this toolchain, in the repository, as if a shell had called it. What cargo tells `xtask` of
+/// its own package would be seen by build scripts, and `ring` with all above it be built again each time.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(arguments);
+    let of_package = |name: &&str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let names: Vec<_> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    for name in names.iter().map(String::as_str).filter(of_package) {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -15,7 +15,7 @@ use pipeline_sdk::StageError;
 use tokio::sync::OnceCell;
 
 use crate::calls::{CallCounter, CallCounts};
-use crate::ec2::Ec2;
+use crate::direct::{self, Direct};
 use crate::error::{AwsError, AwsResult, NO_CREDENTIALS};
 
 /// Where to connect. What is not set here is taken from where the AWS CLI takes it: `AWS_PROFILE`,
@@ -41,7 +41,7 @@ pub struct Aws {
     embedded: bool,
     calls: CallCounter,
     clients: Clients,
-    ec2: Ec2,
+    directs: Directs,
     account: OnceCell<String>,
 }
 
@@ -79,14 +79,8 @@ impl Aws {
     }
 
     fn new(config: SdkConfig, endpoints: BTreeMap<String, String>, embedded: bool) -> Arc<Self> {
-        let (calls, clients) = (CallCounter::default(), Clients::default());
-        let ec2 = Ec2::new(config.clone(), endpoints.get("ec2").cloned(), calls.clone());
-        Arc::new(Self { config, endpoints, embedded, calls, clients, ec2, account: OnceCell::new() })
-    }
-
-    /// VPCs, subnets, security groups.
-    pub fn ec2(&self) -> &Ec2 {
-        &self.ec2
+        let (calls, clients, directs) = (CallCounter::default(), Clients::default(), Directs::default());
+        Arc::new(Self { config, endpoints, embedded, calls, clients, directs, account: OnceCell::new() })
     }
 
     /// The region, if one is set.
@@ -202,10 +196,6 @@ macro_rules! clients {
 }
 
 clients! {
-    /// Certificates.
-    acm: aws_sdk_acm, "acm";
-    /// Application Auto Scaling.
-    autoscaling: aws_sdk_applicationautoscaling, "application_auto_scaling";
     /// Deployments.
     codedeploy: aws_sdk_codedeploy, "codedeploy";
     /// Repositories.
@@ -214,14 +204,41 @@ clients! {
     ecs: aws_sdk_ecs, "ecs";
     /// Load balancers.
     elbv2: aws_sdk_elasticloadbalancingv2, "elastic_load_balancing_v2";
-    /// Roles.
-    iam: aws_sdk_iam, "iam";
-    /// Log groups.
-    logs: aws_sdk_cloudwatchlogs, "cloudwatch_logs";
     /// Hosted zones and records.
     route53: aws_sdk_route53, "route_53";
     /// Who am I.
     sts: aws_sdk_sts, "sts";
+}
+
+/// The same for services that are called without an SDK crate.
+macro_rules! directs {
+    ($($(#[$doc:meta])* $name:ident: $service:ident, $key:literal;)*) => {
+        #[derive(Default)]
+        struct Directs { $($name: OnceLock<Direct>,)* }
+
+        impl Aws {
+            $($(#[$doc])*
+            pub fn $name(&self) -> &Direct {
+                self.directs.$name.get_or_init(|| {
+                    let endpoint = self.endpoints.get($key).cloned();
+                    Direct::new(&direct::$service, self.config.clone(), endpoint, self.calls.clone())
+                })
+            })*
+        }
+    };
+}
+
+directs! {
+    /// Certificates.
+    acm: ACM, "acm";
+    /// Application Auto Scaling.
+    autoscaling: APPLICATION_AUTO_SCALING, "application_auto_scaling";
+    /// VPCs, subnets, security groups.
+    ec2: EC2, "ec2";
+    /// Roles.
+    iam: IAM, "iam";
+    /// Log groups.
+    logs: CLOUDWATCH_LOGS, "cloudwatch_logs";
 }
 
 fn loader() -> ConfigLoader {

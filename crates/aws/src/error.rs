@@ -5,7 +5,6 @@ use std::fmt;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 use pipeline_sdk::StageError;
@@ -37,7 +36,7 @@ impl AwsError {
         Self {
             operation: operation.to_owned(),
             code: code.map(str::to_owned),
-            message: message.unwrap_or_else(|| DisplayErrorContext(error).to_string()),
+            message: message.unwrap_or_else(|| causes(error)),
             request_id: error.request_id().map(str::to_owned),
             unanswered,
         }
@@ -98,6 +97,20 @@ impl AwsError {
         };
         Some(help)
     }
+}
+
+/// An error with all that caused it, each said once.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 /// What to do where no credentials were found.
@@ -174,6 +187,13 @@ mod tests {
             request_id: Some("r-1".into()),
             unanswered: false,
         }
+    }
+
+    #[test]
+    fn what_caused_a_failure_is_said_once_and_without_debug_output() {
+        let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
+        let failure = SdkError::<std::io::Error, HttpResponse>::timeout_error(refused);
+        assert_eq!(causes(&failure), "request has timed out: connection refused");
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_sdk_iam::types::Tag;
 use percent_encoding::percent_decode_str;
 use pipeline_sdk::{Context, Recorded, ResourceId, StageError, Value, json};
+use serde::Deserialize;
 
-use crate::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags, changed_tags};
+use crate::direct::{Direct, Items};
+use crate::{Attributes, Aws, Known, Reading, Resource, Tags, changed_tags};
 
 /// The kind of [`Role`] in plans.
 pub const ROLE_KIND: &str = "iam:role";
@@ -57,22 +58,34 @@ impl Role {
         &self.id.name
     }
 
+    fn iam(&self) -> &Direct {
+        self.aws.iam()
+    }
+
+    /// The role's name, and what else an operation is given.
+    fn and<const N: usize>(&self, also: [(&str, &str); N]) -> Vec<(String, String)> {
+        self.and_all(also.map(|(name, value)| (name.to_owned(), value.to_owned())))
+    }
+
+    fn and_all(&self, also: impl IntoIterator<Item = (String, String)>) -> Vec<(String, String)> {
+        std::iter::once(("RoleName".to_owned(), self.name().to_owned())).chain(also).collect()
+    }
+
     async fn managed_policies(&self) -> Result<Vec<String>, StageError> {
-        let call = self.aws.iam().list_attached_role_policies().role_name(self.name());
-        let answer = call.send().await.if_found("iam:ListAttachedRolePolicies")?;
-        let attached = answer.and_then(|answer| answer.attached_policies).unwrap_or_default();
-        let mut arns: Vec<_> = attached.into_iter().filter_map(|policy| policy.policy_arn).collect();
+        let answer: Option<AttachedPolicies> =
+            self.iam().find("iam:ListAttachedRolePolicies", self.and([])).await?;
+        let attached = answer.unwrap_or_default().attached_policies.items;
+        let mut arns: Vec<_> = attached.into_iter().map(|policy| policy.policy_arn).collect();
         arns.sort();
         Ok(arns)
     }
 
     async fn policies(&self) -> Result<BTreeMap<String, Value>, StageError> {
-        let call = self.aws.iam().list_role_policies().role_name(self.name());
-        let names = call.send().await.if_found("iam:ListRolePolicies")?;
-        let names = names.map(|answer| answer.policy_names).unwrap_or_default();
+        let answer: Option<PolicyNames> = self.iam().find("iam:ListRolePolicies", self.and([])).await?;
+        let names = answer.unwrap_or_default().policy_names.items;
         let policy = |name: String| async move {
-            let call = self.aws.iam().get_role_policy().role_name(self.name()).policy_name(&name);
-            let found = call.send().await.if_found("iam:GetRolePolicy")?;
+            let wanted = self.and([("PolicyName", &name)]);
+            let found: Option<Policy> = self.iam().find("iam:GetRolePolicy", wanted).await?;
             Ok::<_, StageError>(found.map(|policy| (name, document(&policy.policy_document))))
         };
         let policies = futures::future::try_join_all(names.into_iter().map(policy)).await?;
@@ -82,12 +95,10 @@ impl Role {
     async fn set_managed_policies(&self, old: &Value, new: &Value) -> Result<(), StageError> {
         let (old, new) = (texts(old), texts(new));
         for arn in new.iter().filter(|arn| !old.contains(arn)) {
-            let call = self.aws.iam().attach_role_policy().role_name(self.name()).policy_arn(*arn);
-            call.send().await.or_fail("iam:AttachRolePolicy")?;
+            self.iam().tell("iam:AttachRolePolicy", self.and([("PolicyArn", arn)])).await?;
         }
         for arn in old.iter().filter(|arn| !new.contains(arn)) {
-            let call = self.aws.iam().detach_role_policy().role_name(self.name()).policy_arn(*arn);
-            call.send().await.or_gone("iam:DetachRolePolicy")?;
+            self.iam().remove("iam:DetachRolePolicy", self.and([("PolicyArn", arn)])).await?;
         }
         Ok(())
     }
@@ -95,15 +106,14 @@ impl Role {
     async fn set_policies(&self, old: &Value, new: &Value) -> Result<(), StageError> {
         for (name, policy) in new.as_object().into_iter().flatten() {
             if old[name] != *policy {
-                let call = self.aws.iam().put_role_policy().role_name(self.name());
-                let call = call.policy_name(name).policy_document(policy.to_string());
-                call.send().await.or_fail("iam:PutRolePolicy")?;
+                let document = policy.to_string();
+                let policy = self.and([("PolicyName", name), ("PolicyDocument", &document)]);
+                self.iam().tell("iam:PutRolePolicy", policy).await?;
             }
         }
         for name in old.as_object().into_iter().flatten().map(|(name, _)| name) {
             if new[name].is_null() {
-                let call = self.aws.iam().delete_role_policy().role_name(self.name()).policy_name(name);
-                call.send().await.or_gone("iam:DeleteRolePolicy")?;
+                self.iam().remove("iam:DeleteRolePolicy", self.and([("PolicyName", name)])).await?;
             }
         }
         Ok(())
@@ -111,14 +121,14 @@ impl Role {
 
     async fn set_tags(&self, observed: &Attributes, desired: &Attributes) -> Result<(), StageError> {
         let (set, unset) = changed_tags(observed, desired);
-        let set = sdk_tags(&set)?;
+        let set = set.form("Tags.member");
         if !set.is_empty() {
-            let call = self.aws.iam().tag_role().role_name(self.name()).set_tags(Some(set));
-            call.send().await.or_fail("iam:TagRole")?;
+            self.iam().tell("iam:TagRole", self.and_all(set)).await?;
         }
+        let keys = unset.into_iter().enumerate();
+        let unset: Vec<_> = keys.map(|(at, key)| (format!("TagKeys.member.{}", at + 1), key)).collect();
         if !unset.is_empty() {
-            let call = self.aws.iam().untag_role().role_name(self.name()).set_tag_keys(Some(unset));
-            call.send().await.or_fail("iam:UntagRole")?;
+            self.iam().tell("iam:UntagRole", self.and_all(unset)).await?;
         }
         Ok(())
     }
@@ -135,30 +145,27 @@ impl Resource for Role {
     }
 
     async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
-        let role = async {
-            let call = self.aws.iam().get_role().role_name(self.name());
-            call.send().await.if_found("iam:GetRole")
-        };
-        let (answer, managed, policies) = futures::try_join!(role, self.managed_policies(), self.policies())?;
-        let Some(role) = answer.and_then(|answer| answer.role) else { return Ok(None) };
-        let trust = document(role.assume_role_policy_document().unwrap_or_default());
-        let tags: Tags = role.tags().iter().map(|tag| (tag.key(), tag.value())).collect();
+        let found = self.iam().find::<Found>("iam:GetRole", self.and([]));
+        let (answer, managed, policies) =
+            futures::try_join!(found, self.managed_policies(), self.policies())?;
+        let Some(Found { role }) = answer else { return Ok(None) };
+        let trust = document(&role.assume_role_policy_document);
+        let tags: Tags = role.tags.items.into_iter().map(|tag| (tag.key, tag.value)).collect();
         Ok(Some(Attributes::of(json!({
             "name": self.name(),
             "service": trust["Statement"][0]["Principal"]["Service"],
             "managed_policies": managed,
             "policies": policies,
             "tags": tags.to_value(),
-            "arn": role.arn(),
+            "arn": role.arn,
         }))))
     }
 
     async fn create(&self, _cx: &Context, desired: &Attributes) -> Result<(), StageError> {
-        let call = self.aws.iam().create_role().role_name(self.name());
-        let call = call
-            .assume_role_policy_document(trust(desired.need("service")?).to_string())
-            .set_tags(Some(sdk_tags(&Tags::from(desired.value("tags")))?));
-        call.send().await.or_fail("iam:CreateRole")?;
+        let trust = trust(desired.need("service")?).to_string();
+        let tags = Tags::from(desired.value("tags")).form("Tags.member");
+        let all = [self.and([("AssumeRolePolicyDocument", &trust)]), tags].concat();
+        self.iam().tell("iam:CreateRole", all).await?;
         self.set_managed_policies(&Value::Null, desired.value("managed_policies")).await?;
         self.set_policies(&Value::Null, desired.value("policies")).await
     }
@@ -170,9 +177,8 @@ impl Resource for Role {
         desired: &Attributes,
     ) -> Result<(), StageError> {
         if observed.value("service") != desired.value("service") {
-            let call = self.aws.iam().update_assume_role_policy().role_name(self.name());
-            let call = call.policy_document(trust(desired.need("service")?).to_string());
-            call.send().await.or_fail("iam:UpdateAssumeRolePolicy")?;
+            let document = trust(desired.need("service")?).to_string();
+            self.iam().tell("iam:UpdateAssumeRolePolicy", self.and([("PolicyDocument", &document)])).await?;
         }
         self.set_managed_policies(observed.value("managed_policies"), desired.value("managed_policies"))
             .await?;
@@ -185,8 +191,7 @@ impl Resource for Role {
     async fn delete(&self, _cx: &Context, observed: &Attributes) -> Result<(), StageError> {
         self.set_managed_policies(observed.value("managed_policies"), &Value::Null).await?;
         self.set_policies(observed.value("policies"), &Value::Null).await?;
-        let call = self.aws.iam().delete_role().role_name(self.name());
-        call.send().await.or_gone("iam:DeleteRole")
+        self.iam().remove("iam:DeleteRole", self.and([])).await
     }
 }
 
@@ -211,8 +216,58 @@ fn texts(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-fn sdk_tags(tags: &Tags) -> Result<Vec<Tag>, StageError> {
-    tags.build(|key, value| Tag::builder().key(key).value(value).build())
+/// The answer of GetRole.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Found {
+    role: Described,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Described {
+    arn: String,
+    #[serde(default)]
+    assume_role_policy_document: String,
+    #[serde(default)]
+    tags: Items<Tag>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tag {
+    key: String,
+    #[serde(default)]
+    value: String,
+}
+
+/// The answer of ListAttachedRolePolicies.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AttachedPolicies {
+    #[serde(default)]
+    attached_policies: Items<Attached>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attached {
+    policy_arn: String,
+}
+
+/// The answer of ListRolePolicies.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PolicyNames {
+    #[serde(default)]
+    policy_names: Items<String>,
+}
+
+/// The answer of GetRolePolicy.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Policy {
+    policy_document: String,
 }
 
 #[cfg(test)]

@@ -51,6 +51,15 @@ impl Tags {
         json!(self.0)
     }
 
+    /// The tags as a query has them: `{list}.1.Key`, `{list}.1.Value`.
+    pub fn form(&self, list: &str) -> Vec<(String, String)> {
+        let numbered = self.iter().enumerate().flat_map(|(at, (key, value))| {
+            let tag = format!("{list}.{}", at + 1);
+            [(format!("{tag}.Key"), key.to_owned()), (format!("{tag}.Value"), value.to_owned())]
+        });
+        numbered.collect()
+    }
+
     /// Each tag as the SDK's own type.
     ///
     /// # Errors

@@ -1,37 +1,52 @@
 //! Finding a certificate by the domain it covers.
 
-use aws_sdk_acm::types::{CertificateStatus, CertificateSummary};
-use pipeline_aws::{Aws, AwsResult};
-use pipeline_sdk::StageError;
+use pipeline_aws::Aws;
+use pipeline_sdk::{StageError, json};
+use serde::Deserialize;
 
 /// The ARN of the issued certificate that covers `domain`; the one that is valid longest, if several do.
 pub(crate) async fn look_up(aws: &Aws, domain: &str) -> Result<String, StageError> {
-    let mut pages = aws
-        .acm()
-        .list_certificates()
-        .certificate_statuses(CertificateStatus::Issued)
-        .into_paginator()
-        .items()
-        .send();
-    let mut found: Vec<CertificateSummary> = Vec::new();
-    while let Some(certificate) = pages.next().await {
-        let certificate = certificate.or_fail("acm:ListCertificates")?;
-        if covers(&certificate, domain) {
-            found.push(certificate);
-        }
+    let mut found: Vec<Certificate> = Vec::new();
+    let mut wanted = json!({ "CertificateStatuses": ["ISSUED"] });
+    loop {
+        let page: Certificates = aws.acm().call("acm:ListCertificates", wanted.clone()).await?;
+        found.extend(page.list.into_iter().filter(|certificate| covers(certificate, domain)));
+        let Some(next) = page.next_token else { break };
+        wanted["NextToken"] = json!(next);
     }
-    found.sort_by_key(|certificate| std::cmp::Reverse(certificate.not_after().map(|at| at.secs())));
-    let arn = found.into_iter().find_map(|certificate| certificate.certificate_arn);
-    arn.ok_or_else(|| {
+    let latest = found.into_iter().max_by(|one, other| one.not_after.total_cmp(&other.not_after));
+    latest.map(|certificate| certificate.arn).ok_or_else(|| {
         let text =
             format!("no issued certificate covers `{domain}`: request one in ACM, or set `certificate_arn`");
         StageError::input("certificate_domain", text)
     })
 }
 
-fn covers(certificate: &CertificateSummary, domain: &str) -> bool {
-    let names = certificate.subject_alternative_name_summaries().iter().map(String::as_str);
-    names.chain(certificate.domain_name()).any(|name| matches(name, domain))
+/// The answer of ListCertificates.
+#[derive(Debug, Deserialize)]
+struct Certificates {
+    #[serde(default, rename = "CertificateSummaryList")]
+    list: Vec<Certificate>,
+    #[serde(rename = "NextToken")]
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Certificate {
+    #[serde(rename = "CertificateArn")]
+    arn: String,
+    #[serde(default, rename = "DomainName")]
+    domain: String,
+    #[serde(default, rename = "SubjectAlternativeNameSummaries")]
+    names: Vec<String>,
+    /// Seconds since 1970.
+    #[serde(default, rename = "NotAfter")]
+    not_after: f64,
+}
+
+fn covers(certificate: &Certificate, domain: &str) -> bool {
+    let names = certificate.names.iter().chain([&certificate.domain]);
+    names.into_iter().any(|name| matches(name, domain))
 }
 
 /// A wildcard stands for exactly one label: RFC 6125, section 6.4.3.

@@ -64,10 +64,13 @@ pub struct CodeDeployInputs {
     /// How traffic is shifted.
     #[serde(default)]
     pub traffic: Traffic,
-    /// How many minutes the old tasks are kept after the shift, for a rollback without a start.
+    /// How many minutes the old tasks are kept after the shift, for a rollback without a start; at most
+    /// 2880.
+    #[schemars(range(max = 2880))]
     #[serde(default = "default_termination")]
     pub termination_wait_minutes: u32,
     /// Names of CloudWatch alarms that stop and roll back a deployment, at most 10.
+    #[schemars(length(max = 10))]
     #[serde(default)]
     pub alarms: Vec<String>,
     /// Subnets of the tasks. Default: those of the tasks before.
@@ -114,23 +117,6 @@ fn default_termination() -> u32 {
 
 fn default_timeout() -> u32 {
     120
-}
-
-impl CodeDeployInputs {
-    /// Limits of <https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_BlueInstanceTerminationOption.html>
-    /// and <https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html>.
-    fn check(&self) -> Result<(), StageError> {
-        if self.alarms.len() > 10 {
-            return Err(StageError::input("alarms", "CodeDeploy takes at most 10 alarms"));
-        }
-        if self.termination_wait_minutes > 2880 {
-            return Err(StageError::input(
-                "termination_wait_minutes",
-                "CodeDeploy waits at most 2880 minutes",
-            ));
-        }
-        Ok(())
-    }
 }
 
 /// The outputs of the stage `codedeploy`.
@@ -207,14 +193,13 @@ impl AwsStage for CodeDeploy {
         inputs: &CodeDeployInputs,
         facts: &Facts,
     ) -> Result<Vec<Box<dyn Resource>>, StageError> {
-        inputs.check()?;
         let name = Self::name(cx, inputs)?;
         let tags = Tags::of(cx, &inputs.tags)?;
         let aws = || Arc::clone(&self.aws);
         let role_id = ResourceId::new(ROLE_KIND, role_name(cx, inputs)?);
         let mut resources: Vec<Box<dyn Resource>> = vec![
             Box::new(self.role(cx, inputs, &tags)?),
-            Box::new(Configuration::wanted(aws(), &name, &inputs.traffic)?),
+            Box::new(Configuration::wanted(aws(), &name, &inputs.traffic)),
             Box::new(Application::wanted(aws(), &name, &tags)),
             Box::new(Group::wanted(aws(), &name, inputs, role_id)),
         ];

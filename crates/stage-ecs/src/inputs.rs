@@ -50,6 +50,7 @@ pub struct EcsInputs {
     #[serde(default)]
     pub entry_point: Vec<String>,
     /// Seconds between SIGTERM and SIGKILL when a task is stopped; at most 120.
+    #[schemars(range(max = 120))]
     #[serde(default = "stop_timeout")]
     pub stop_timeout_seconds: u32,
     /// Own task definition file: a list of container definitions, or the whole input of
@@ -121,6 +122,7 @@ pub struct Scaling {
     /// The most tasks.
     pub max: u32,
     /// The average CPU utilisation to hold, in percent.
+    #[schemars(range(min = 1, max = 100))]
     #[serde(default = "cpu_percent")]
     pub cpu_percent: u32,
 }
@@ -174,15 +176,9 @@ impl EcsInputs {
             let text = RETENTIONS.map(|days| days.to_string()).join(", ");
             return Err(StageError::input("log_retention_days", format!("is one of {text}")));
         }
-        if self.stop_timeout_seconds > 120 {
-            return Err(StageError::input("stop_timeout_seconds", "is at most 120 on Fargate"));
-        }
         match self.scaling {
             Some(scaling) if scaling.min > scaling.max => {
                 Err(StageError::input("scaling.min", "is larger than `scaling.max`"))
-            }
-            Some(scaling) if !(1..=100).contains(&scaling.cpu_percent) => {
-                Err(StageError::input("scaling.cpu_percent", "is 1 to 100"))
             }
             _ => Ok(()),
         }
@@ -252,7 +248,6 @@ mod tests {
     fn impossible_values_are_refused_before_anything_is_changed() {
         assert!(inputs(json!({ "log_retention_days": 2 })).check().is_err());
         assert!(inputs(json!({ "scaling": { "min": 3, "max": 2 } })).check().is_err());
-        assert!(inputs(json!({ "stop_timeout_seconds": 300 })).check().is_err());
         assert!(inputs(json!({})).check().is_ok());
     }
 }

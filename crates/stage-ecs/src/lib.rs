@@ -208,7 +208,7 @@ impl AwsStage for Ecs {
         let own = |role: &Option<Maybe<String>>, id| role.clone().unwrap_or_else(|| known.maybe(&id, "arn"));
         let task_definition = known.maybe(&names.task_definition_id(), "arn");
         Ok(EcsOutputs {
-            resource_id: scaling::name(&names.cluster, &names.service),
+            resource_id: pipeline_aws::scaling::resource_id(&names.cluster, &names.service),
             cluster_arn: match &facts.cluster_arn {
                 Some(given) => Maybe::Known(given.clone()),
                 None => known.maybe(&ResourceId::new(cluster::KIND, &names.cluster), "arn"),

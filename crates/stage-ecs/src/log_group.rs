@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use aws_sdk_cloudwatchlogs::types::LogGroup as Description;
-use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags, changed_tags};
+use pipeline_aws::{Attributes, Aws, Known, Reading, Resource, Tags, UserTags, changed_tags};
 use pipeline_sdk::{Action, Context, Recorded, ResourceId, StageError, async_trait, json};
+use serde::Deserialize;
 
 use crate::EcsInputs;
 
@@ -27,28 +27,27 @@ impl LogGroup {
     }
 
     async fn describe(&self) -> Result<Option<Description>, StageError> {
-        let call = self.aws.logs().describe_log_groups().log_group_name_prefix(&self.id.name);
-        let answer = call.send().await.or_fail("logs:DescribeLogGroups")?;
-        let groups = answer.log_groups.unwrap_or_default();
-        Ok(groups.into_iter().find(|group| group.log_group_name() == Some(&self.id.name)))
+        let wanted = json!({ "logGroupNamePrefix": self.id.name });
+        let answer: LogGroups = self.aws.logs().call("logs:DescribeLogGroups", wanted).await?;
+        Ok(answer.log_groups.into_iter().find(|group| group.log_group_name == self.id.name))
     }
 
     async fn tags(&self, arn: String) -> Result<Tags, StageError> {
-        let call = self.aws.logs().list_tags_for_resource().resource_arn(arn);
-        let answer = call.send().await.if_found("logs:ListTagsForResource")?;
-        Ok(answer.and_then(|answer| answer.tags).unwrap_or_default().into_iter().collect())
+        let wanted = json!({ "resourceArn": arn });
+        let answer: Option<Tagged> = self.aws.logs().find("logs:ListTagsForResource", wanted).await?;
+        Ok(answer.map(|answer| answer.tags).unwrap_or_default().into_iter().collect())
     }
 
     async fn set_retention(&self, desired: &Attributes) -> Result<(), StageError> {
-        let days = desired.value("retention_days").as_i64().and_then(|days| i32::try_from(days).ok());
-        match days.filter(|days| *days > 0) {
+        let name = &self.id.name;
+        match desired.value("retention_days").as_i64().filter(|days| *days > 0) {
             Some(days) => {
-                let call = self.aws.logs().put_retention_policy().log_group_name(&self.id.name);
-                call.retention_in_days(days).send().await.or_fail("logs:PutRetentionPolicy").map(|_| ())
+                let policy = json!({ "logGroupName": name, "retentionInDays": days });
+                self.aws.logs().tell("logs:PutRetentionPolicy", policy).await
             }
             None => {
-                let call = self.aws.logs().delete_retention_policy().log_group_name(&self.id.name);
-                call.send().await.or_gone("logs:DeleteRetentionPolicy")
+                let group = json!({ "logGroupName": name });
+                self.aws.logs().remove("logs:DeleteRetentionPolicy", group).await
             }
         }
     }
@@ -56,7 +55,33 @@ impl LogGroup {
 
 /// The ARN without the `:*` that CloudWatch Logs puts behind it, as its tagging calls want it.
 fn arn(group: &Description) -> Option<&str> {
-    group.log_group_arn().or_else(|| group.arn().map(|arn| arn.trim_end_matches(":*")))
+    let plain = group.log_group_arn.as_deref();
+    plain.or_else(|| group.arn.as_deref().map(|arn| arn.trim_end_matches(":*")))
+}
+
+/// The answer of DescribeLogGroups.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogGroups {
+    #[serde(default)]
+    log_groups: Vec<Description>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Description {
+    log_group_name: String,
+    arn: Option<String>,
+    log_group_arn: Option<String>,
+    #[serde(default)]
+    retention_in_days: i64,
+}
+
+/// The answer of ListTagsForResource.
+#[derive(Debug, Deserialize)]
+struct Tagged {
+    #[serde(default)]
+    tags: UserTags,
 }
 
 #[async_trait]
@@ -73,7 +98,7 @@ impl Resource for LogGroup {
         let described = reading.described(&self.id, self.describe(), arn, |arn| self.tags(arn));
         Ok(described.await?.map(|(group, tags)| {
             Attributes::of(json!({
-                "retention_days": group.retention_in_days().unwrap_or(0),
+                "retention_days": group.retention_in_days,
                 "tags": tags.to_value(),
                 "arn": arn(&group),
             }))
@@ -81,10 +106,9 @@ impl Resource for LogGroup {
     }
 
     async fn create(&self, _cx: &Context, desired: &Attributes) -> Result<(), StageError> {
-        let call = self.aws.logs().create_log_group().log_group_name(&self.id.name);
-        let tags = Tags::from(desired.value("tags"));
-        let tags = tags.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        call.set_tags(Some(tags)).send().await.or_fail("logs:CreateLogGroup")?;
+        let tags = Tags::from(desired.value("tags")).to_value();
+        let group = json!({ "logGroupName": self.id.name, "tags": tags });
+        self.aws.logs().tell("logs:CreateLogGroup", group).await?;
         if desired.value("retention_days") != 0 { self.set_retention(desired).await } else { Ok(()) }
     }
 
@@ -99,22 +123,19 @@ impl Resource for LogGroup {
         }
         let (set, unset) = changed_tags(observed, desired);
         let arn = observed.need("arn")?;
-        let set: std::collections::HashMap<_, _> =
-            set.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        if !set.is_empty() {
-            let call = self.aws.logs().tag_resource().resource_arn(arn).set_tags(Some(set));
-            call.send().await.or_fail("logs:TagResource")?;
+        if set.iter().next().is_some() {
+            let tags = json!({ "resourceArn": arn, "tags": set.to_value() });
+            self.aws.logs().tell("logs:TagResource", tags).await?;
         }
         if !unset.is_empty() {
-            let call = self.aws.logs().untag_resource().resource_arn(arn).set_tag_keys(Some(unset));
-            call.send().await.or_fail("logs:UntagResource")?;
+            let keys = json!({ "resourceArn": arn, "tagKeys": unset });
+            self.aws.logs().tell("logs:UntagResource", keys).await?;
         }
         Ok(())
     }
 
     async fn delete(&self, _cx: &Context, _observed: &Attributes) -> Result<(), StageError> {
-        let call = self.aws.logs().delete_log_group().log_group_name(&self.id.name);
-        call.send().await.or_gone("logs:DeleteLogGroup")
+        self.aws.logs().remove("logs:DeleteLogGroup", json!({ "logGroupName": self.id.name })).await
     }
 
     fn irreversible(&self, action: Action, _observed: &Attributes) -> Option<String> {

@@ -5,12 +5,10 @@
 
 use std::sync::Arc;
 
-use aws_sdk_applicationautoscaling::types::{
-    MetricType, PolicyType, PredefinedMetricSpecification, ScalableDimension, ScalableTarget as Description,
-    ScalingPolicy, ServiceNamespace, SuspendedState, TargetTrackingScalingPolicyConfiguration,
-};
-use pipeline_aws::{Attributes, Aws, AwsResult, Known, Ownership, Reading, Resource};
+use pipeline_aws::scaling::{SuspendedState, dimension, resource_id, scalable_target};
+use pipeline_aws::{Attributes, Aws, Known, Ownership, Reading, Resource};
 use pipeline_sdk::{Context, Recorded, ResourceId, StageError, Value, async_trait, json};
+use serde::Deserialize;
 
 use crate::{Names, Scaling};
 
@@ -18,11 +16,6 @@ pub(crate) const KIND: &str = "application-autoscaling:scalable-target";
 
 /// The name of the one policy that the stage owns.
 const POLICY: &str = "cpu";
-
-/// What Application Auto Scaling calls a service.
-pub(crate) fn name(cluster: &str, service: &str) -> String {
-    format!("service/{cluster}/{service}")
-}
 
 pub(crate) struct ScalableTarget {
     aws: Arc<Aws>,
@@ -32,7 +25,7 @@ pub(crate) struct ScalableTarget {
 
 impl ScalableTarget {
     pub(crate) fn wanted(aws: Arc<Aws>, names: &Names, scaling: Option<&Scaling>) -> Self {
-        let id = ResourceId::new(KIND, name(&names.cluster, &names.service));
+        let id = ResourceId::new(KIND, resource_id(&names.cluster, &names.service));
         let desired = scaling.map(|scaling| {
             Attributes::of(json!({
                 "min": scaling.min,
@@ -48,83 +41,67 @@ impl ScalableTarget {
         Self { aws, id: recorded.id.clone(), desired: None }
     }
 
-    async fn describe(&self) -> Result<Option<Description>, StageError> {
-        let call = self.aws.autoscaling().describe_scalable_targets();
-        let call = call.service_namespace(ServiceNamespace::Ecs).resource_ids(&self.id.name);
-        let answer = call.send().await.or_fail("application-autoscaling:DescribeScalableTargets")?;
-        Ok(answer.scalable_targets.unwrap_or_default().into_iter().next())
+    async fn policy(&self) -> Result<Option<Policy>, StageError> {
+        let wanted = dimension(&self.id.name, json!({ "PolicyNames": [POLICY] }));
+        let operation = "application-autoscaling:DescribeScalingPolicies";
+        let answer: Policies = self.aws.autoscaling().call(operation, wanted).await?;
+        Ok(answer.scaling_policies.into_iter().next())
     }
 
-    async fn policy(&self) -> Result<Option<ScalingPolicy>, StageError> {
-        let call = self.aws.autoscaling().describe_scaling_policies();
-        let call =
-            call.service_namespace(ServiceNamespace::Ecs).resource_id(&self.id.name).policy_names(POLICY);
-        let answer = call.send().await.or_fail("application-autoscaling:DescribeScalingPolicies")?;
-        Ok(answer.scaling_policies.unwrap_or_default().into_iter().next())
+    async fn tell(&self, operation: &'static str, more: Value) -> Result<(), StageError> {
+        self.aws.autoscaling().tell(operation, dimension(&self.id.name, more)).await
     }
 
     /// Only an interrupted run leaves it suspended. Undoing a change that resumed it does not suspend it
     /// again.
     async fn put(&self, desired: &Attributes) -> Result<(), StageError> {
         let scaling: Numbers = desired.read()?;
-        let call = self.aws.autoscaling().register_scalable_target();
-        let call = call
-            .service_namespace(ServiceNamespace::Ecs)
-            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
-            .resource_id(&self.id.name)
-            .min_capacity(scaling.min)
-            .max_capacity(scaling.max)
-            .suspended_state(suspended(scaling.suspended && self.desired.is_some()));
-        call.send().await.or_fail("application-autoscaling:RegisterScalableTarget")?;
-        let call = self.aws.autoscaling().put_scaling_policy().policy_name(POLICY);
-        let call = call
-            .service_namespace(ServiceNamespace::Ecs)
-            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
-            .resource_id(&self.id.name)
-            .policy_type(PolicyType::TargetTrackingScaling)
-            .target_tracking_scaling_policy_configuration(tracking(scaling.cpu_percent)?);
-        call.send().await.or_fail("application-autoscaling:PutScalingPolicy").map(|_| ())
+        let target = json!({
+            "MinCapacity": scaling.min,
+            "MaxCapacity": scaling.max,
+            "SuspendedState": SuspendedState::of_all(scaling.suspended && self.desired.is_some()),
+        });
+        self.tell("application-autoscaling:RegisterScalableTarget", target).await?;
+        let policy = json!({
+            "PolicyName": POLICY,
+            "PolicyType": "TargetTrackingScaling",
+            "TargetTrackingScalingPolicyConfiguration": {
+                "TargetValue": scaling.cpu_percent,
+                "PredefinedMetricSpecification": {
+                    "PredefinedMetricType": "ECSServiceAverageCPUUtilization",
+                },
+            },
+        });
+        self.tell("application-autoscaling:PutScalingPolicy", policy).await
     }
 }
 
-#[derive(serde::Deserialize)]
+/// The answer of DescribeScalingPolicies.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Policies {
+    #[serde(default)]
+    scaling_policies: Vec<Policy>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Policy {
+    #[serde(rename = "TargetTrackingScalingPolicyConfiguration")]
+    tracking: Option<Tracking>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tracking {
+    target_value: f64,
+}
+
+#[derive(Deserialize)]
 struct Numbers {
     min: i32,
     max: i32,
     cpu_percent: f64,
     suspended: bool,
-}
-
-fn suspended(all: bool) -> SuspendedState {
-    SuspendedState::builder()
-        .dynamic_scaling_in_suspended(all)
-        .dynamic_scaling_out_suspended(all)
-        .scheduled_scaling_suspended(all)
-        .build()
-}
-
-fn is_suspended(target: &Description) -> bool {
-    target.suspended_state().is_some_and(|state| {
-        [
-            state.dynamic_scaling_in_suspended(),
-            state.dynamic_scaling_out_suspended(),
-            state.scheduled_scaling_suspended(),
-        ]
-        .contains(&Some(true))
-    })
-}
-
-fn tracking(cpu_percent: f64) -> Result<TargetTrackingScalingPolicyConfiguration, StageError> {
-    let failed = |error: &dyn std::fmt::Display| StageError::failed(format!("a scaling policy: {error}"));
-    let metric = PredefinedMetricSpecification::builder()
-        .predefined_metric_type(MetricType::EcsServiceAverageCpuUtilization)
-        .build()
-        .map_err(|error| failed(&error))?;
-    TargetTrackingScalingPolicyConfiguration::builder()
-        .target_value(cpu_percent)
-        .predefined_metric_specification(metric)
-        .build()
-        .map_err(|error| failed(&error))
 }
 
 #[async_trait]
@@ -144,17 +121,15 @@ impl Resource for ScalableTarget {
     }
 
     async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
-        let (target, policy) = futures::try_join!(self.describe(), self.policy())?;
+        let (target, policy) = futures::try_join!(scalable_target(&self.aws, &self.id.name), self.policy())?;
         let Some(target) = target else { return Ok(None) };
-        let percent = policy
-            .as_ref()
-            .and_then(ScalingPolicy::target_tracking_scaling_policy_configuration)
-            .map_or(Value::Null, |tracking| whole(tracking.target_value()));
+        let tracking = policy.and_then(|policy| policy.tracking);
+        let percent = tracking.map_or(Value::Null, |tracking| whole(tracking.target_value));
         Ok(Some(Attributes::of(json!({
-            "min": target.min_capacity(),
-            "max": target.max_capacity(),
+            "min": target.min_capacity,
+            "max": target.max_capacity,
             "cpu_percent": percent,
-            "suspended": is_suspended(&target),
+            "suspended": target.suspended_state.any(),
         }))))
     }
 
@@ -168,12 +143,8 @@ impl Resource for ScalableTarget {
 
     /// Its policies go with it.
     async fn delete(&self, _cx: &Context, _observed: &Attributes) -> Result<(), StageError> {
-        let call = self.aws.autoscaling().deregister_scalable_target();
-        let call = call
-            .service_namespace(ServiceNamespace::Ecs)
-            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
-            .resource_id(&self.id.name);
-        call.send().await.or_gone("application-autoscaling:DeregisterScalableTarget")
+        let input = dimension(&self.id.name, json!({}));
+        self.aws.autoscaling().remove("application-autoscaling:DeregisterScalableTarget", input).await
     }
 }
 

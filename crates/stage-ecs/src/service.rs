@@ -185,7 +185,8 @@ impl Resource for Service {
             desired.set("task_definition", known.value(&wanted.start.task_definition, "arn"));
             desired.set("target_group_arn", wanted.start.target_group.to_value());
         }
-        let scales = ResourceId::new(scaling::KIND, scaling::name(self.cluster(), self.name()));
+        let scales =
+            ResourceId::new(scaling::KIND, pipeline_aws::scaling::resource_id(self.cluster(), self.name()));
         if known.existing(&scales).is_some() {
             // How many tasks there are is not ours to say, whoever set up the scaling.
             desired.remove("desired_count");

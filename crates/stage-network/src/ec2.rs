@@ -1,6 +1,6 @@
 //! The shapes of EC2 that this stage reads and sends. Names are those of the API reference.
 
-use pipeline_aws::ec2::Items;
+use pipeline_aws::direct::Items;
 use serde::Deserialize;
 
 /// Names and values of a request.
@@ -14,10 +14,6 @@ pub(crate) fn filters(filters: &[(&str, &str)]) -> Parameters {
     });
     numbered.collect()
 }
-
-/// What an operation answers that says only that it was done.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Nothing {}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

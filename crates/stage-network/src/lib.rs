@@ -43,7 +43,8 @@ pub struct NetworkInputs {
     /// Subnets of the tasks. Default: those of the load balancer.
     #[serde(default)]
     pub task_subnets: Vec<String>,
-    /// Port of the app: the only one that is open on tasks, and only for the load balancer.
+    /// Port of the app: open on tasks, and only for the load balancer. When it changes, the old one stays
+    /// open, for the tasks that still serve, until the next change.
     #[serde(default = "port")]
     pub port: u16,
     /// Ports of the load balancer.
@@ -91,6 +92,8 @@ pub struct NetworkOutputs {
     pub task_security_group_arn: Maybe<String>,
     /// Name of the tasks' security group.
     pub task_security_group_name: String,
+    /// Ports of tasks that the load balancer may reach: the app's, and the one it had before.
+    pub task_ports: Vec<u16>,
 }
 
 struct Network {
@@ -116,6 +119,16 @@ impl Names {
     fn tasks_id(&self) -> ResourceId {
         ResourceId::new(security_group::KIND, &self.tasks)
     }
+}
+
+/// The app's port, and the one before it: closing that in the run that changes it would cut off the tasks
+/// that serve until the deployment has moved the traffic. Afterwards nothing listens there.
+fn task_ports(cx: &Context, port: u16) -> Vec<u16> {
+    let known = cx.prior().and_then(|prior| prior.outputs.values.get("task_ports"));
+    let known: Vec<u16> =
+        known.and_then(|ports| serde_json::from_value(ports.clone()).ok()).unwrap_or_default();
+    let older = if known.first() == Some(&port) { known.get(1) } else { known.first() };
+    std::iter::once(port).chain(older.copied()).collect()
 }
 
 impl NetworkInputs {
@@ -166,7 +179,7 @@ impl AwsStage for Network {
         let names = Names::of(cx, inputs)?;
         let tags = Tags::of(cx, &inputs.tags)?;
         let public = Allow::Blocks { ports: inputs.public_ports.clone(), blocks: inputs.allow_from.clone() };
-        let inside = Allow::Group { port: inputs.port, group: names.load_balancer_id() };
+        let inside = Allow::Group { ports: task_ports(cx, inputs.port), group: names.load_balancer_id() };
         let group = |id, description, allow| {
             Box::new(SecurityGroup::wanted(
                 Arc::clone(&self.aws),
@@ -204,13 +217,43 @@ impl AwsStage for Network {
             task_security_group_arn: known.maybe(&names.tasks_id(), "arn"),
             load_balancer_security_group_name: names.load_balancer,
             task_security_group_name: names.tasks,
+            task_ports: task_ports(cx, inputs.port),
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use pipeline_sdk::{
+        CancellationToken, ContextParts, Mode, NullSink, PipelineId, Prior, RunId, StageName,
+    };
+    use pipeline_sdk::{Outputs, json};
+
     use super::*;
+
+    fn after(task_ports: &[u16]) -> Context {
+        let values = [("task_ports".to_owned(), json!(task_ports))].into_iter().collect();
+        Context::from(ContextParts {
+            stage: StageName::new("network").expect("a name"),
+            run: RunId::generate(),
+            pipeline: PipelineId { name: "hello".into(), environment: "local".into() },
+            directory: ".".into(),
+            mode: Mode::Converge,
+            prior: Some(Prior { outputs: Outputs { values, resources: vec![] } }),
+            cancel: CancellationToken::new(),
+            sink: Arc::new(NullSink),
+            recorder: Arc::new(NullSink),
+        })
+    }
+
+    #[test]
+    fn the_old_port_stays_open_until_the_next_change() {
+        assert_eq!(task_ports(&after(&[]), 8080), [8080]);
+        assert_eq!(task_ports(&after(&[8080]), 9090), [9090, 8080]);
+        assert_eq!(task_ports(&after(&[9090, 8080]), 9090), [9090, 8080], "no change afterwards");
+        assert_eq!(task_ports(&after(&[9090, 8080]), 7070), [7070, 9090]);
+        assert_eq!(task_ports(&after(&[9090, 8080]), 8080), [8080, 9090], "back again");
+    }
 
     #[test]
     fn blocks_are_checked() {

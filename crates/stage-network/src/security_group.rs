@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline_aws::ec2::Items;
+use pipeline_aws::direct::Items;
 use pipeline_aws::wait::{self, WaitOptions};
-use pipeline_aws::{Attributes, Aws, AwsError, AwsResult, Known, Reading, Resource, Tags, changed_tags};
+use pipeline_aws::{Attributes, Aws, AwsError, Known, Reading, Resource, Tags, changed_tags};
 use pipeline_sdk::{Context, Recorded, ResourceId, StageError, Value, async_trait, json};
 
 use crate::ec2::{
-    CreateSecurityGroup, DescribeSecurityGroups, Description, Group, IpRange, Ipv6Range, Nothing, Parameters,
+    CreateSecurityGroup, DescribeSecurityGroups, Description, Group, IpRange, Ipv6Range, Parameters,
     Permission, PrefixList, filters,
 };
 
@@ -23,8 +23,8 @@ const RELEASE: Duration = Duration::from_secs(300);
 pub(crate) enum Allow {
     /// Blocks of addresses, on some ports.
     Blocks { ports: Vec<u16>, blocks: Vec<String> },
-    /// The members of another group of this stage, on one port.
-    Group { port: u16, group: ResourceId },
+    /// The members of another group of this stage, on some ports.
+    Group { ports: Vec<u16>, group: ResourceId },
 }
 
 pub(crate) struct SecurityGroup {
@@ -67,9 +67,9 @@ impl SecurityGroup {
             (None, Some(wanted)) => filters(&[("group-name", name), ("vpc-id", &wanted.vpc)]),
             (None, None) => filters(&[("group-name", name)]),
         };
-        let answer = self.aws.ec2().call::<DescribeSecurityGroups>("DescribeSecurityGroups", wanted).await;
-        let answer = answer.if_found("ec2:DescribeSecurityGroups")?;
-        Ok(answer.and_then(|answer| answer.security_group_info.items.into_iter().next()))
+        let answer = self.aws.ec2().find("ec2:DescribeSecurityGroups", wanted).await?;
+        Ok(answer
+            .and_then(|answer: DescribeSecurityGroups| answer.security_group_info.items.into_iter().next()))
     }
 
     async fn set_rules(&self, group: &str, old: &Value, new: &Value) -> Result<(), StageError> {
@@ -77,9 +77,7 @@ impl SecurityGroup {
         // What is added comes first, so that nothing that stays open closes in between.
         let added = permissions(group, new.difference(&old));
         if let Some(added) = added {
-            let action = "AuthorizeSecurityGroupIngress";
-            let answer = self.aws.ec2().call::<Nothing>(action, added).await;
-            match answer.or_fail("ec2:AuthorizeSecurityGroupIngress") {
+            match self.aws.ec2().tell("ec2:AuthorizeSecurityGroupIngress", added).await {
                 Err(error) if !AwsError::behind(&error).is_some_and(AwsError::says_exists) => {
                     return Err(error);
                 }
@@ -87,8 +85,7 @@ impl SecurityGroup {
             }
         }
         if let Some(removed) = permissions(group, old.difference(&new)) {
-            let answer = self.aws.ec2().call::<Nothing>("RevokeSecurityGroupIngress", removed).await;
-            answer.or_gone("ec2:RevokeSecurityGroupIngress")?;
+            self.aws.ec2().remove("ec2:RevokeSecurityGroupIngress", removed).await?;
         }
         Ok(())
     }
@@ -102,26 +99,16 @@ impl SecurityGroup {
         let (set, unset) = changed_tags(observed, desired);
         let resource = || vec![("ResourceId.1".to_owned(), group.to_owned())];
         if set.iter().next().is_some() {
-            let parameters = [resource(), tag_parameters("Tag", &set)].concat();
-            self.aws.ec2().call::<Nothing>("CreateTags", parameters).await.or_fail("ec2:CreateTags")?;
+            self.aws.ec2().tell("ec2:CreateTags", [resource(), set.form("Tag")].concat()).await?;
         }
         if !unset.is_empty() {
             let mut parameters = resource();
             let keys = unset.into_iter().enumerate();
             parameters.extend(keys.map(|(index, key)| (format!("Tag.{}.Key", index + 1), key)));
-            self.aws.ec2().call::<Nothing>("DeleteTags", parameters).await.or_fail("ec2:DeleteTags")?;
+            self.aws.ec2().tell("ec2:DeleteTags", parameters).await?;
         }
         Ok(())
     }
-}
-
-/// Tags as a request has them, below `prefix`.
-fn tag_parameters(prefix: &str, tags: &Tags) -> Parameters {
-    let numbered = tags.iter().enumerate().flat_map(|(index, (key, value))| {
-        let prefix = format!("{prefix}.{}", index + 1);
-        [(format!("{prefix}.Key"), key.to_owned()), (format!("{prefix}.Value"), value.to_owned())]
-    });
-    numbered.collect()
 }
 
 /// The request that adds or removes these rules of a group; none if there are none.
@@ -217,8 +204,8 @@ impl Resource for SecurityGroup {
                     ports.iter().flat_map(|port| blocks.iter().map(|block| rule(*port, block))).collect();
                 json!(lines)
             }
-            Allow::Group { port, group } => match known.text(group, "id") {
-                Some(id) => json!([rule(*port, id)]),
+            Allow::Group { ports, group } => match known.text(group, "id") {
+                Some(id) => json!(ports.iter().map(|port| rule(*port, id)).collect::<BTreeSet<_>>()),
                 None => json!([known.value(group, "id")]),
             },
         };
@@ -253,10 +240,9 @@ impl Resource for SecurityGroup {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-        parameters.extend(tag_parameters("TagSpecification.1.Tag", &Tags::from(desired.value("tags"))));
-        let answer = self.aws.ec2().call::<CreateSecurityGroup>("CreateSecurityGroup", parameters).await;
-        let group = answer.or_fail("ec2:CreateSecurityGroup")?.group_id;
-        self.set_rules(&group, &Value::Null, desired.value("ingress")).await
+        parameters.extend(Tags::from(desired.value("tags")).form("TagSpecification.1.Tag"));
+        let made: CreateSecurityGroup = self.aws.ec2().call("ec2:CreateSecurityGroup", parameters).await?;
+        self.set_rules(&made.group_id, &Value::Null, desired.value("ingress")).await
     }
 
     async fn update(
@@ -277,8 +263,7 @@ impl Resource for SecurityGroup {
         let what = format!("{} to be released by what used it", self.id);
         wait::until(cx, &what, WaitOptions::within(RELEASE), || async {
             let parameters = vec![("GroupId".to_owned(), group.to_owned())];
-            let answer = self.aws.ec2().call::<Nothing>("DeleteSecurityGroup", parameters).await;
-            match answer.or_gone("ec2:DeleteSecurityGroup") {
+            match self.aws.ec2().remove("ec2:DeleteSecurityGroup", parameters).await {
                 Ok(()) => Ok(Some(())),
                 Err(error)
                     if AwsError::behind(&error).is_some_and(|aws| aws.is(&["DependencyViolation"])) =>

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipeline_aws::{Aws, AwsResult};
+use pipeline_aws::Aws;
 use pipeline_sdk::StageError;
 use serde::{Deserialize, Serialize};
 
@@ -45,8 +45,7 @@ pub(crate) async fn look_up(
 
 async fn default_vpc(aws: &Aws) -> Result<String, StageError> {
     let only_default = filters(&[("is-default", "true")]);
-    let answer: DescribeVpcs =
-        aws.ec2().call("DescribeVpcs", only_default).await.or_fail("ec2:DescribeVpcs")?;
+    let answer: DescribeVpcs = aws.ec2().call("ec2:DescribeVpcs", only_default).await?;
     let vpc = answer.vpc_set.items.into_iter().next();
     vpc.map(|vpc| vpc.vpc_id)
         .ok_or_else(|| StageError::input("vpc_id", "the region has no default VPC: set the one to use"))
@@ -58,8 +57,7 @@ async fn subnets_of(aws: &Aws, vpc: &str) -> Result<Vec<Subnet>, StageError> {
     loop {
         let mut parameters = filters(&[("vpc-id", vpc)]);
         parameters.extend(next.map(|token| ("NextToken".to_owned(), token)));
-        let answer = aws.ec2().call::<DescribeSubnets>("DescribeSubnets", parameters).await;
-        let answer = answer.or_fail("ec2:DescribeSubnets")?;
+        let answer: DescribeSubnets = aws.ec2().call("ec2:DescribeSubnets", parameters).await?;
         subnets.extend(answer.subnet_set.items);
         next = answer.next_token.filter(|token| !token.is_empty());
         if next.is_none() {

@@ -40,7 +40,8 @@ pub enum EngineError {
     /// The state is not the one of this pipeline.
     #[error(
         "the state of `{environment}` belongs to the pipeline `{found}`, not to `{wanted}`; \
-             a pipeline cannot be renamed: destroy it under its old name first"
+             a pipeline cannot be renamed: destroy it under its old name first; a second pipeline in this folder \
+             needs another environment, or a state folder of its own (PIPELINE_STATE_DIR)"
     )]
     OtherPipeline {
         /// The environment.

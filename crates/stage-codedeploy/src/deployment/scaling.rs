@@ -5,11 +5,9 @@
 //! that is killed before it resumes leaves it suspended; the stage that owns the scalable target then
 //! plans to resume it.
 
-use aws_sdk_applicationautoscaling::types::{
-    ScalableDimension, ScalableTarget, ServiceNamespace, SuspendedState,
-};
-use pipeline_aws::{Aws, AwsResult};
-use pipeline_sdk::{Context, Progress, ProgressLevel, StageError};
+use pipeline_aws::Aws;
+use pipeline_aws::scaling::{SuspendedState, dimension, resource_id, scalable_target};
+use pipeline_sdk::{Context, Progress, ProgressLevel, StageError, json};
 
 use super::Plan;
 
@@ -26,12 +24,12 @@ pub(super) async fn suspend<'a>(
     cx: &Context,
     plan: &Plan,
 ) -> Result<Suspended<'a>, StageError> {
-    let resource = format!("service/{}/{}", plan.cluster, plan.service);
-    let Some(target) = find(aws, &resource).await? else {
+    let resource = resource_id(&plan.cluster, &plan.service);
+    let Some(target) = scalable_target(aws, &resource).await? else {
         return Ok(Suspended { aws, resource, before: None });
     };
-    let before = target.suspended_state.unwrap_or_else(|| state(false));
-    let done = set(aws, &resource, state(true)).await;
+    let before = target.suspended_state;
+    let done = set(aws, &resource, SuspendedState::of_all(true)).await;
     let suspended = Suspended { aws, resource, before: Some(before) };
     if let Err(error) = done {
         // Without an answer it may be suspended all the same.
@@ -55,27 +53,7 @@ impl Suspended<'_> {
     }
 }
 
-async fn find(aws: &Aws, resource: &str) -> Result<Option<ScalableTarget>, StageError> {
-    let call = aws.autoscaling().describe_scalable_targets();
-    let call = call.service_namespace(ServiceNamespace::Ecs).resource_ids(resource);
-    let answer = call.send().await.or_fail("application-autoscaling:DescribeScalableTargets")?;
-    Ok(answer.scalable_targets.unwrap_or_default().into_iter().next())
-}
-
 async fn set(aws: &Aws, resource: &str, state: SuspendedState) -> Result<(), StageError> {
-    let call = aws.autoscaling().register_scalable_target();
-    let call = call
-        .service_namespace(ServiceNamespace::Ecs)
-        .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
-        .resource_id(resource)
-        .suspended_state(state);
-    call.send().await.or_fail("application-autoscaling:RegisterScalableTarget").map(|_| ())
-}
-
-fn state(suspended: bool) -> SuspendedState {
-    SuspendedState::builder()
-        .dynamic_scaling_in_suspended(suspended)
-        .dynamic_scaling_out_suspended(suspended)
-        .scheduled_scaling_suspended(suspended)
-        .build()
+    let input = dimension(resource, json!({ "SuspendedState": state }));
+    aws.autoscaling().tell("application-autoscaling:RegisterScalableTarget", input).await
 }
