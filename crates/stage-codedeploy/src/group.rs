@@ -41,6 +41,9 @@ struct Shape {
     target_groups: Vec<String>,
     termination_wait_minutes: i32,
     alarms: Vec<String>,
+    /// Empty: deployments are never rolled back by CodeDeploy itself.
+    #[serde(default)]
+    rolls_back_on: Vec<String>,
 }
 
 impl Group {
@@ -58,6 +61,7 @@ impl Group {
             "target_groups": groups,
             "termination_wait_minutes": inputs.termination_wait_minutes,
             "alarms": inputs.alarms,
+            "rolls_back_on": rolls_back_on(!inputs.alarms.is_empty()),
         });
         Self { aws, id: ResourceId::new(KIND, name), role, desired: Some(Attributes::of(desired)) }
     }
@@ -183,6 +187,11 @@ fn described(group: &DeploymentGroupInfo) -> Value {
     let alarms = group
         .alarm_configuration()
         .map(|alarms| alarms.alarms().iter().filter_map(Alarm::name).collect::<Vec<_>>());
+    let rollback = group.auto_rollback_configuration().filter(|configuration| configuration.enabled());
+    let mut events: Vec<_> = rollback
+        .map(|rollback| rollback.events().iter().map(AutoRollbackEvent::as_str).collect())
+        .unwrap_or_default();
+    events.sort_unstable();
     json!({
         "configuration": group.deployment_config_name(),
         "role_arn": group.service_role_arn(),
@@ -193,6 +202,7 @@ fn described(group: &DeploymentGroupInfo) -> Value {
         "target_groups": names,
         "termination_wait_minutes": wait,
         "alarms": alarms.unwrap_or_default(),
+        "rolls_back_on": events,
         "id": group.deployment_group_id(),
     })
 }
@@ -234,13 +244,18 @@ fn blue_green(shape: &Shape) -> BlueGreenDeploymentConfiguration {
         .build()
 }
 
-/// A failure rolls back, and so does being stopped: by a person, a signal to the run, or an alarm.
+/// A failure rolls back, and so does being stopped: by a person, a signal to the run, or an alarm. Sorted.
+fn rolls_back_on(alarms: bool) -> Vec<&'static str> {
+    let always = ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_REQUEST"];
+    let mut events: Vec<_> = always.into_iter().chain(alarms.then_some("DEPLOYMENT_STOP_ON_ALARM")).collect();
+    events.sort_unstable();
+    events
+}
+
 fn auto_rollback(shape: &Shape) -> AutoRollbackConfiguration {
-    let mut events = vec![AutoRollbackEvent::DeploymentFailure, AutoRollbackEvent::DeploymentStopOnRequest];
-    if !shape.alarms.is_empty() {
-        events.push(AutoRollbackEvent::DeploymentStopOnAlarm);
-    }
-    AutoRollbackConfiguration::builder().enabled(true).set_events(Some(events)).build()
+    let events = shape.rolls_back_on.iter().map(|event| AutoRollbackEvent::from(event.as_str())).collect();
+    let enabled = !shape.rolls_back_on.is_empty();
+    AutoRollbackConfiguration::builder().enabled(enabled).set_events(Some(events)).build()
 }
 
 fn alarms(shape: &Shape) -> AlarmConfiguration {

@@ -1,5 +1,5 @@
-//! A run with nothing changed, against the calls that it makes, made all at once by a client that
-//! does nothing else.
+//! A run with nothing changed, against the calls that it makes, made all at once: by a client that stands on
+//! the same library, and by one that only writes bytes.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,24 +24,30 @@ pub(super) async fn measure(bench: &Bench, section: &mut Section) -> Result<(), 
     let endpoint = deployed.endpoint()?;
     let said = calls_of(&mut deployed.command(&sample(), "1"))?;
     let messages = record(&deployed, endpoint).await?;
+    let client = Client::prepare(bench, endpoint, &messages)?;
 
-    let (mut runs, mut starts, mut at_once, mut in_turn) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut runs, mut starts, mut clients) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut at_once, mut in_turn) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let began = Instant::now();
         calls_of(&mut deployed.command(&sample(), "1"))?;
         runs.push(milliseconds(began));
+        clients.push(client.milliseconds()?);
         at_once.push(replay_at_once(endpoint, &messages).await?);
         in_turn.push(replay_in_turn(endpoint, &messages).await?);
         starts.push(startup::milliseconds(&bench.program)?);
     }
-    let ratio = median(runs.iter().zip(&at_once).map(|(run, calls)| run / calls));
-    let (run, start) = (median(runs), median(starts));
+    let ratio = median(runs.iter().zip(&clients).map(|(run, calls)| run / calls));
+    let bare = median(runs.iter().zip(&at_once).map(|(run, calls)| run / calls));
+    let (run, start, client) = (median(runs), median(starts), median(clients));
     let (at_once, in_turn) = (median(at_once), median(in_turn));
     let ms = |value: f64| format!("{} ms", figures(value));
-    section.rows.push(Row::new("the whole run", ms(run), ms(at_once)).judged(ratio, Bound::AtMost(2.0), "×"));
-    section.rows.push(Row::new("without the start of the process", ms(run - start), ms(at_once)));
+    section.rows.push(Row::new("the whole run", ms(run), ms(client)).judged(ratio, Bound::AtMost(2.0), "×"));
+    section.rows.push(Row::new("without the start of the process", ms(run - start), NONE));
     section.rows.push(Row::new("calls", said.to_string(), messages.len().to_string()));
-    section.rows.push(Row::new("one call after the other", NONE, ms(in_turn)));
+    let bytes = format!("{} ({}× in the whole run)", ms(at_once), figures(bare));
+    section.rows.push(Row::new("the same bytes, without an AWS client", NONE, bytes));
+    section.rows.push(Row::new("the same bytes, one call after the other", NONE, ms(in_turn)));
     section.notes.push(format!("{ROUNDS} rounds in turns; medians."));
     Ok(())
 }
@@ -81,6 +87,53 @@ fn through(folder: &Path, address: SocketAddr) -> Result<PathBuf, StepError> {
     std::os::unix::fs::symlink(shell::root().join("examples"), &examples)
         .map_err(StepError::file(&examples))?;
     Ok(file)
+}
+
+/// The program that makes the calls at once as an AWS client does: signed, with retries, each answer read.
+struct Client {
+    program: PathBuf,
+    calls: PathBuf,
+    endpoint: SocketAddr,
+}
+
+impl Client {
+    /// Builds it, and writes down what it has to send.
+    fn prepare(bench: &Bench, endpoint: SocketAddr, messages: &[Message]) -> Result<Self, StepError> {
+        let build = ["build", "--quiet", "--release", "--package", "pipeline-aws", "--example", "at_once"];
+        shell::run(&mut shell::cargo(&build))?;
+        let lines: Vec<_> = messages.iter().map(|message| line(message).to_string()).collect();
+        let calls = bench.folder.join("calls.jsonl");
+        std::fs::write(&calls, lines.join("\n")).map_err(StepError::file(&calls))?;
+        Ok(Self { program: shell::target().join("release/examples/at_once"), calls, endpoint })
+    }
+
+    fn milliseconds(&self) -> Result<f64, StepError> {
+        let began = Instant::now();
+        let endpoint = format!("http://{}", self.endpoint);
+        shell::quiet(Command::new(&self.program).arg(endpoint).arg(&self.calls))?;
+        Ok(milliseconds(began))
+    }
+}
+
+/// A call as the program reads it, without what it adds by itself.
+fn line(message: &Message) -> serde_json::Value {
+    let own = ["authorization", "user-agent", "x-amz-user-agent", "x-amz-date", "amz-sdk-invocation-id"];
+    let headers = message.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+    let headers: Vec<_> =
+        headers.map(|(name, value)| (name.as_str(), value.to_str().unwrap_or_default())).collect();
+    let scope = message.headers.get("authorization").and_then(|value| value.to_str().ok());
+    serde_json::json!({
+        "service": scope.and_then(service).unwrap_or_default(),
+        "method": message.method.as_str(),
+        "path": message.path.to_string(),
+        "headers": headers,
+        "body": String::from_utf8_lossy(&message.body),
+    })
+}
+
+/// The service in `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
+fn service(authorization: &str) -> Option<&str> {
+    authorization.split_once("Credential=")?.1.split('/').nth(3)
 }
 
 /// Milliseconds until all are answered if nobody waits for another.
