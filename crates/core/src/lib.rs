@@ -37,4 +37,6 @@ pub use notify::NotifyLimits;
 pub use plan::{Plan, PlanError, PlannedStage};
 pub use run::{Defect, Engine, EngineError, Run, RunReport, StageReport};
 pub use state::{StageRecord, State, StateError};
-pub use store::{Holder, LocalStore, MemoryStore, StateLock, StateStore, StoreError};
+pub use store::{
+    Holder, LocalStore, LockStatus, MemoryStore, ObjectStateStore, StateLock, StateStore, StoreError, Wait,
+};
