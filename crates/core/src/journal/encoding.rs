@@ -30,7 +30,8 @@ pub(super) struct Header {
     pub(super) run: RunId,
 }
 
-#[derive(Serialize, Deserialize)]
+/// What [`Lines::record`] writes.
+#[derive(Deserialize)]
 struct RecordV1<'a> {
     seq: u64,
     at: Timestamp,
@@ -102,42 +103,57 @@ enum EntryV1<'a> {
 /// The checksum of a line: over the checksum of the line before (nothing before the first) and the
 /// JSON of this one.
 pub(super) fn checksum(before: &str, json: &[u8]) -> String {
+    const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
     let digest = Sha256::new().chain_update(before).chain_update(json).finalize();
-    digest.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+    let digits = digest.iter().take(DIGITS / 2).flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(HEXADECIMAL[usize::from(digit)])).collect()
 }
 
-/// Appends a line to `text`; `chain` is the checksum of the line before and becomes that of this one.
-pub(super) fn write_line<T: Serialize>(
-    text: &mut Vec<u8>,
-    chain: &mut String,
-    what: &T,
-) -> Result<(), JournalError> {
-    let json = serde_json::to_vec(what).map_err(|error| unwritable(&error))?;
-    *chain = checksum(chain, &json);
-    text.extend_from_slice(chain.as_bytes());
-    text.push(b' ');
-    text.extend_from_slice(&json);
-    text.push(b'\n');
-    Ok(())
+/// An entry as JSON: an object.
+pub(super) struct Encoded(Vec<u8>);
+
+impl Encoded {
+    pub(super) fn of(entry: &Entry) -> Result<Self, JournalError> {
+        serde_json::to_vec(&EntryV1::of(entry)?).map(Self).map_err(|error| unwritable(&error))
+    }
 }
 
 fn unwritable(error: &dyn std::fmt::Display) -> JournalError {
     JournalError::Unwritable { reason: error.to_string() }
 }
 
-/// Appends the first line to `text`.
-pub(super) fn write_header(text: &mut Vec<u8>, chain: &mut String, run: RunId) -> Result<(), JournalError> {
-    write_line(text, chain, &Header { format: FORMAT.to_owned(), version: VERSION, run })
+/// Lines that are not written yet, and the checksum of the last one.
+#[derive(Default)]
+pub(super) struct Lines {
+    pub(super) text: Vec<u8>,
+    pub(super) chain: String,
 }
 
-/// Appends a record to `text`. On an error nothing is appended.
-pub(super) fn write_record(
-    text: &mut Vec<u8>,
-    chain: &mut String,
-    (seq, at): (u64, Timestamp),
-    entry: &Entry,
-) -> Result<(), JournalError> {
-    write_line(text, chain, &RecordV1 { seq, at, entry: EntryV1::of(entry)? })
+impl Lines {
+    /// The first line of a journal.
+    pub(super) fn first(run: RunId) -> Result<Self, JournalError> {
+        let header = Header { format: FORMAT.to_owned(), version: VERSION, run };
+        let json = serde_json::to_vec(&header).map_err(|error| unwritable(&error))?;
+        let mut lines = Self::default();
+        lines.push(&json);
+        Ok(lines)
+    }
+
+    /// Adds a record: the fields of its entry go on after its number and time.
+    pub(super) fn record(&mut self, seq: u64, at: Timestamp, Encoded(entry): &Encoded) {
+        let mut json = Vec::with_capacity(entry.len() + 64);
+        json.extend_from_slice(format!("{{\"seq\":{seq},\"at\":\"{at}\",").as_bytes());
+        json.extend_from_slice(entry.strip_prefix(b"{").unwrap_or(entry));
+        self.push(&json);
+    }
+
+    pub(super) fn push(&mut self, json: &[u8]) {
+        self.chain = checksum(&self.chain, json);
+        self.text.extend_from_slice(self.chain.as_bytes());
+        self.text.push(b' ');
+        self.text.extend_from_slice(json);
+        self.text.push(b'\n');
+    }
 }
 
 /// Reads the JSON of a record.
@@ -269,12 +285,11 @@ mod tests {
 
     #[test]
     fn the_golden_file_is_what_is_written_and_reads_as_what_was_meant() {
-        let (mut text, mut chain) = (Vec::new(), String::new());
-        write_header(&mut text, &mut chain, run_id()).expect("header");
+        let mut lines = Lines::first(run_id()).expect("header");
         for (seq, entry) in (0..).zip(entries()) {
-            write_record(&mut text, &mut chain, (seq, holder().since), &entry).expect("record");
+            lines.record(seq, holder().since, &Encoded::of(&entry).expect("encodes"));
         }
-        assert_eq!(String::from_utf8_lossy(&text), GOLDEN);
+        assert_eq!(String::from_utf8_lossy(&lines.text), GOLDEN);
         let reading = read(GOLDEN.as_bytes()).expect("reads");
         assert_eq!((reading.run, reading.torn), (Some(run_id()), None));
         let read: Vec<_> = reading.records.into_iter().map(|record| record.entry).collect();

@@ -9,6 +9,7 @@
 mod encoding;
 mod error;
 mod file;
+mod flusher;
 #[cfg(test)]
 mod legal;
 mod local;

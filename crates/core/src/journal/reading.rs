@@ -123,10 +123,9 @@ fn read_header(json: &[u8]) -> Result<RunId, JournalError> {
 
 #[cfg(test)]
 mod tests {
-    use pipeline_sdk::Redactor;
     use proptest::prelude::*;
 
-    use super::super::encoding::{write_header, write_record};
+    use super::super::encoding::{Encoded, Lines};
     use super::super::legal::{Legal, began, run_id};
     use super::super::{Entry, recover};
     use super::*;
@@ -134,15 +133,13 @@ mod tests {
     /// The text of a journal, and where each of its lines ends.
     fn text(seed: u64) -> (Vec<u8>, Vec<usize>, Vec<Entry>) {
         let entries: Vec<_> = Legal::new(seed).entries.into_iter().map(|(entry, _)| entry).collect();
-        let (mut text, mut chain) = (Vec::new(), String::new());
-        write_header(&mut text, &mut chain, run_id()).expect("header");
-        let mut ends = vec![text.len()];
+        let mut lines = Lines::first(run_id()).expect("header");
+        let mut ends = vec![lines.text.len()];
         for (seq, entry) in (0..).zip(&entries) {
-            let entry = super::super::redaction::redacted(entry.clone(), &Redactor::default());
-            write_record(&mut text, &mut chain, (seq, began().holder.since), &entry).expect("record");
-            ends.push(text.len());
+            lines.record(seq, began().holder.since, &Encoded::of(entry).expect("encodes"));
+            ends.push(lines.text.len());
         }
-        (text, ends, entries)
+        (lines.text, ends, entries)
     }
 
     proptest! {
@@ -209,11 +206,10 @@ mod tests {
         assert_eq!(damaged(&changed), said);
         let said = format!("line 1 of the journal is damaged: its checksum is wrong. {way_out}");
         assert_eq!(damaged(b"[stages]\nuses = 1\n"), said);
-        let (mut newer, mut chain) = (Vec::new(), String::new());
-        let header = pipeline_sdk::json!({ "format": FORMAT, "version": 2, "other": true });
-        super::super::encoding::write_line(&mut newer, &mut chain, &header).expect("line");
+        let mut newer = Lines::default();
+        newer.push(br#"{"format":"pipeline-journal","version":2,"other":true}"#);
         let said = "the journal has version 2, and this program reads up to 1; use a newer `pipeline`";
-        assert_eq!(damaged(&newer), said);
+        assert_eq!(damaged(&newer.text), said);
         assert_eq!(read(b"").expect("nothing").run, None);
         assert_eq!(read(&[0; 40]).expect("nothing").torn, Some(Torn { bytes: 40 }));
     }
