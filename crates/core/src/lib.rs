@@ -14,6 +14,7 @@ mod expression;
 mod failure;
 mod git;
 mod graph;
+mod journal;
 mod lifecycle;
 mod node;
 mod notify;
@@ -27,8 +28,15 @@ pub use cancel::Cancellation;
 pub use config::{ConfigError, ConfigErrors, LoadOptions, OnFailure, Pipeline};
 pub use events::EventSink;
 pub use failure::StageFailure;
+pub use journal::{
+    Began, Ending, Entry, Journal, JournalError, JournalFile, LocalJournal, MemoryJournal, ObjectJournal,
+    Rate, Reading, Record, Recovered, RecoveredStage, Torn, measure_rate, read as read_journal, recover,
+};
+pub use lifecycle::{RunState, StageState, Stop};
 pub use notify::NotifyLimits;
 pub use plan::{Plan, PlanError, PlannedStage};
 pub use run::{Defect, Engine, EngineError, Run, RunReport, StageReport};
 pub use state::{StageRecord, State, StateError};
-pub use store::{Holder, LocalStore, MemoryStore, StateLock, StateStore, StoreError};
+pub use store::{
+    Holder, LocalStore, LockStatus, MemoryStore, ObjectStateStore, StateLock, StateStore, StoreError, Wait,
+};

@@ -7,7 +7,7 @@ use pipeline_sdk::RunOutcome;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RunState {
+pub enum RunState {
     /// It holds the lock and has done nothing.
     Begun,
     /// Its stages are being planned.
@@ -26,7 +26,7 @@ pub(crate) enum RunState {
 
 /// Why a run stops early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub enum Stop {
     /// A stage failed.
     Failed,
     /// Somebody asked for it.
@@ -70,6 +70,10 @@ pub(crate) enum RunEvent {
         /// Whether there would have been something to apply.
         changes: bool,
     },
+    /// Everything was done, and the state that should remember it could not be saved.
+    NotSaved,
+    /// The process that carried it out is gone, and another one looks after it.
+    Interrupted,
 }
 
 /// An event in a state that it cannot happen in.
@@ -110,6 +114,11 @@ impl RunState {
             (S::Stopping(Stop::Failed), E::Settle { undone: true }) => S::Ended(RunOutcome::RolledBack),
             (S::Stopping(Stop::Cancelled), E::Settle { .. }) => S::Ended(RunOutcome::Cancelled),
             (S::RollingBack(stop), E::CancelRequested) => S::RollingBack(stop),
+            (S::Applying | S::Stopping(Stop::Cancelled), E::NotSaved) => S::Ended(RunOutcome::Stuck),
+            // Nothing was done yet, so there is nothing to look after.
+            (S::Begun | S::Planning | S::Planned, E::Interrupted) => S::Ended(RunOutcome::Failed),
+            (S::Applying, E::Interrupted) => S::Stopping(Stop::Failed),
+            (S::Stopping(stop) | S::RollingBack(stop), E::Interrupted) => S::Stopping(stop),
             (S::RollingBack(_), E::Undone { clean: false }) => S::Ended(RunOutcome::Stuck),
             (S::RollingBack(Stop::Failed), E::Undone { clean: true }) => S::Ended(RunOutcome::RolledBack),
             (S::RollingBack(Stop::Cancelled), E::Undone { clean: true }) => S::Ended(RunOutcome::Cancelled),
@@ -122,7 +131,7 @@ impl RunState {
 
 /// Where a stage is within a run that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StageState {
+pub enum StageState {
     /// It waits for other stages.
     Waiting,
     /// It is being applied.
@@ -162,6 +171,8 @@ pub(crate) enum StageEvent {
     Undone,
     /// It could not be undone, or not be tried because another one could not.
     UndoFailed,
+    /// The process that applied or undid it is gone: how far it came is unknown.
+    Interrupted,
 }
 
 impl StageState {
@@ -178,6 +189,7 @@ impl StageState {
             (S::Applied | S::Failed, E::Undo) => S::RollingBack,
             (S::RollingBack, E::Undone) => S::RolledBack,
             (S::RollingBack | S::Applied | S::Failed, E::UndoFailed) => S::Stuck,
+            (S::Applying | S::RollingBack, E::Interrupted) => S::Failed,
             (state, event) => {
                 return Err(IllegalTransition { state: format!("{state:?}"), event: format!("{event:?}") });
             }
@@ -191,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    const RUN_EVENTS: [RunEvent; 15] = [
+    const RUN_EVENTS: [RunEvent; 17] = [
         RunEvent::Plan,
         RunEvent::PlanReady,
         RunEvent::PlanFailed,
@@ -207,9 +219,11 @@ mod tests {
         RunEvent::Undone { clean: false },
         RunEvent::Close { changes: true },
         RunEvent::Close { changes: false },
+        RunEvent::NotSaved,
+        RunEvent::Interrupted,
     ];
 
-    const STAGE_EVENTS: [StageEvent; 8] = [
+    const STAGE_EVENTS: [StageEvent; 9] = [
         StageEvent::Start,
         StageEvent::NothingToDo,
         StageEvent::Done,
@@ -218,6 +232,7 @@ mod tests {
         StageEvent::Undo,
         StageEvent::Undone,
         StageEvent::UndoFailed,
+        StageEvent::Interrupted,
     ];
 
     /// How a run must have ended, told from all that happened to it and nothing else.
@@ -227,11 +242,15 @@ mod tests {
         let applied = history.contains(&E::Apply);
         // The first reason to stop after applying began.
         let after_apply = history.iter().skip_while(|event| **event != E::Apply);
-        let reason = after_apply.copied().find(|event| matches!(event, E::StageFailed | E::CancelRequested));
+        let reason = after_apply
+            .copied()
+            .find(|event| matches!(event, E::StageFailed | E::CancelRequested | E::Interrupted));
         let cancelled = reason == Some(E::CancelRequested);
         match last {
             E::PlanFailed => Some(RunOutcome::Failed),
             E::CancelRequested if !applied => Some(RunOutcome::Cancelled),
+            E::Interrupted if !applied => Some(RunOutcome::Failed),
+            E::NotSaved => Some(RunOutcome::Stuck),
             E::Close { changes } if history.contains(&E::PlanReady) => {
                 Some(if changes { RunOutcome::Succeeded } else { RunOutcome::Unchanged })
             }
@@ -275,10 +294,17 @@ mod tests {
             }
             let has = |event| history.contains(&event);
             let count = |event| history.iter().filter(|found| **found == event).count();
-            prop_assert!(STAGE_EVENTS.iter().all(|event| count(*event) <= 1), "nothing happens twice: {:?}", history);
+            // Only an undo that was interrupted is begun again.
+            let interrupted = count(StageEvent::Interrupted);
+            let most = |event| match event {
+                StageEvent::Undo => 1 + interrupted,
+                StageEvent::Interrupted => interrupted,
+                _ => 1,
+            };
+            prop_assert!(STAGE_EVENTS.iter().all(|&event| count(event) <= most(event)), "nothing happens twice: {:?}", history);
             prop_assert_eq!(state == StageState::RolledBack, has(StageEvent::Undone));
             prop_assert_eq!(state == StageState::Stuck, has(StageEvent::UndoFailed));
-            prop_assert!(!has(StageEvent::Undo) || has(StageEvent::Done) || has(StageEvent::Fail));
+            prop_assert!(!has(StageEvent::Undo) || has(StageEvent::Done) || has(StageEvent::Fail) || interrupted > 0);
             prop_assert!(!has(StageEvent::Skip) || history.len() == 1);
         }
     }

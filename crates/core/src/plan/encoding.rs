@@ -1,6 +1,6 @@
 //! How a plan is written: JSON with a version.
 
-use pipeline_sdk::{Mode, PipelineId, Redactor, RunId};
+use pipeline_sdk::{Mode, PipelineId, Redactor, RunId, Value};
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, PlannedStage};
@@ -43,11 +43,25 @@ impl Plan {
     /// # Errors
     /// It cannot be represented as JSON.
     pub fn encode(&self, redactor: &Redactor) -> Result<Vec<u8>, PlanError> {
-        let Plan { run, mode, pipeline, serial, stages } = self.clone();
-        let file = PlanV1 { version: VERSION, run, mode, pipeline, serial, stages };
-        let mut bytes = serde_json::to_vec_pretty(&redactor.value(serde_json::to_value(&file)?))?;
+        let mut bytes = serde_json::to_vec_pretty(&redactor.value(self.to_value()?))?;
         bytes.push(b'\n');
         Ok(bytes)
+    }
+
+    /// The plan as it is stored, for a file that holds more than the plan.
+    pub(crate) fn to_value(&self) -> Result<Value, PlanError> {
+        let Plan { run, mode, pipeline, serial, stages } = self.clone();
+        Ok(serde_json::to_value(&PlanV1 { version: VERSION, run, mode, pipeline, serial, stages })?)
+    }
+
+    /// Reads what [`Plan::to_value`] made.
+    pub(crate) fn from_value(value: Value) -> Result<Self, PlanError> {
+        let Header { version } = Header::deserialize(&value)?;
+        if version != VERSION {
+            return Err(PlanError::OtherVersion { found: version });
+        }
+        let PlanV1 { run, mode, pipeline, serial, stages, .. } = serde_json::from_value(value)?;
+        Ok(Self { run, mode, pipeline, serial, stages })
     }
 
     /// Reads what [`Plan::encode`] wrote.
@@ -55,12 +69,7 @@ impl Plan {
     /// # Errors
     /// It is no plan, or one of another version.
     pub fn decode(bytes: &[u8]) -> Result<Self, PlanError> {
-        let Header { version } = serde_json::from_slice(bytes)?;
-        if version != VERSION {
-            return Err(PlanError::OtherVersion { found: version });
-        }
-        let PlanV1 { run, mode, pipeline, serial, stages, .. } = serde_json::from_slice(bytes)?;
-        Ok(Self { run, mode, pipeline, serial, stages })
+        Self::from_value(serde_json::from_slice(bytes)?)
     }
 }
 

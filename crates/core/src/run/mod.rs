@@ -131,7 +131,8 @@ impl Engine {
         let definition = self.pipeline.inner.clone();
         let environment = &definition.id.environment;
         let notifiers = self.notifiers(command)?;
-        let lock: Arc<dyn StateLock> = self.store.lock(environment, &Holder::this_process(run)).await?.into();
+        let lock: Arc<dyn StateLock> =
+            self.store.try_lock(environment, &Holder::this_process(run)).await?.into();
         let state = self.load(lock.as_ref()).await?;
         let emitter = Emitter::new(run, definition.scope.redactor.clone(), self.sink.clone());
         emitter.notify(Notifications::start(notifiers, self.limits, &emitter.complaint()));

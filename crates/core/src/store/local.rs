@@ -1,13 +1,17 @@
-//! States in local files: `.pipeline/ENVIRONMENT/state.json`.
+//! States and journals in local files: `.pipeline/ENVIRONMENT/state.json` and `runs/RUN.journal`.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use pipeline_sdk::{CancellationToken, RunId};
+use serde::{Deserialize, Serialize};
 
-use super::{Holder, StateLock, StateStore, StoreError};
+use super::{Holder, LockStatus, StateLock, StateStore, StoreError};
+use crate::journal::{JournalFile, LocalJournal};
 
 /// Keeps states in a folder of this machine.
 #[derive(Clone, Debug)]
@@ -29,7 +33,7 @@ impl LocalStore {
 
 #[async_trait]
 impl StateStore for LocalStore {
-    async fn lock(&self, environment: &str, holder: &Holder) -> Result<Box<dyn StateLock>, StoreError> {
+    async fn try_lock(&self, environment: &str, holder: &Holder) -> Result<Box<dyn StateLock>, StoreError> {
         let folder = self.root.join(environment);
         let (environment, holder) = (environment.to_owned(), holder.clone());
         let lock = blocking(move || take(folder, environment, &holder)).await?;
@@ -40,12 +44,37 @@ impl StateStore for LocalStore {
         let path = self.root.join(environment).join("state.json");
         blocking(move || read(&path)).await
     }
+
+    async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError> {
+        let path = self.root.join(environment).join("lock");
+        blocking(move || status(&path)).await
+    }
+
+    async fn break_lock(&self, environment: &str) -> Result<Option<Holder>, StoreError> {
+        match self.lock_status(environment).await? {
+            LockStatus::Free => Ok(None),
+            LockStatus::Held { holder, .. } => {
+                Err(StoreError::InUse { environment: environment.to_owned(), holder })
+            }
+        }
+    }
 }
 
 struct LocalLock {
+    environment: String,
     folder: Arc<Path>,
-    /// The operating system gives the lock back when the file is closed, also after a crash.
-    _file: File,
+    epoch: u64,
+    /// The operating system gives the lock back when the file is closed, also after a crash. `None` once
+    /// it was given back.
+    file: Mutex<Option<File>>,
+    /// Never cancelled: nobody can take the lock of a living process.
+    lost: CancellationToken,
+}
+
+impl LocalLock {
+    fn file(&self) -> MutexGuard<'_, Option<File>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[async_trait]
@@ -56,30 +85,126 @@ impl StateLock for LocalLock {
     }
 
     async fn save(&self, state: Vec<u8>) -> Result<(), StoreError> {
+        if !self.is_held() {
+            return Err(StoreError::Lost { environment: self.environment.clone(), by: None });
+        }
         let folder = self.folder.clone();
         blocking(move || replace(&folder, &state)).await
     }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn is_held(&self) -> bool {
+        self.file().is_some()
+    }
+
+    fn lost(&self) -> CancellationToken {
+        self.lost.clone()
+    }
+
+    async fn release(&self) -> Result<(), StoreError> {
+        // Closing the file unlocks it.
+        drop(self.file().take());
+        Ok(())
+    }
+
+    fn journal(&self, run: RunId) -> Box<dyn JournalFile> {
+        Box::new(LocalJournal::new(self.folder.join("runs").join(format!("{run}.journal"))))
+    }
+
+    async fn runs(&self) -> Result<Vec<RunId>, StoreError> {
+        let folder = self.folder.join("runs");
+        blocking(move || runs(&folder)).await
+    }
 }
+
+/// What is written into the file of the lock: for people and messages, and to count. The lock itself is
+/// the operating system's.
+#[derive(Serialize, Deserialize)]
+struct LockFile {
+    #[serde(default)]
+    epoch: u64,
+    #[serde(flatten)]
+    holder: Holder,
+}
+
+/// How often a lock is tried again at once: somebody may just be looking at it ([`status`]).
+const LOOKS: u32 = 3;
 
 fn take(folder: PathBuf, environment: String, holder: &Holder) -> Result<LocalLock, StoreError> {
     fs::create_dir_all(&folder).map_err(at("create", &folder))?;
     let path = folder.join("lock");
     let options = || File::options().create(true).truncate(false).read(true).write(true).open(&path);
     let mut file = options().map_err(at("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let holder = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str(&text).ok());
-            return Err(StoreError::Locked { environment, holder });
+    let mut looks = 0;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if looks < LOOKS => {
+                looks += 1;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let holder = read_lock(&mut file).map(|found| found.holder);
+                return Err(StoreError::Locked { environment, holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(at("lock", &path)(error)),
         }
-        Err(TryLockError::Error(error)) => return Err(at("lock", &path)(error)),
     }
-    // Only for people and for the message above; the lock itself is the operating system's.
-    let text = serde_json::to_vec(holder).map_err(io::Error::from).map_err(at("write", &path))?;
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text));
-    written.map_err(at("write", &path))?;
-    Ok(LocalLock { folder: folder.into(), _file: file })
+    let epoch = read_lock(&mut file).map_or(0, |found| found.epoch) + 1;
+    write_lock(&mut file, &LockFile { epoch, holder: holder.clone() }).map_err(at("write", &path))?;
+    let (file, lost) = (Mutex::new(Some(file)), CancellationToken::new());
+    Ok(LocalLock { environment, folder: folder.into(), epoch, file, lost })
+}
+
+/// Only the first line counts: a process that ended while it wrote may have left more.
+fn read_lock(file: &mut File) -> Option<LockFile> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+    serde_json::from_str(text.lines().next()?).ok()
+}
+
+fn write_lock(file: &mut File, content: &LockFile) -> io::Result<()> {
+    let mut text = serde_json::to_vec(content)?;
+    text.push(b'\n');
+    file.rewind()?;
+    file.write_all(&text)?;
+    file.set_len(text.len() as u64)
+}
+
+fn status(path: &Path) -> Result<LockStatus, StoreError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LockStatus::Free),
+        Err(error) => return Err(at("open", path)(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(LockStatus::Free),
+        Err(TryLockError::WouldBlock) => {
+            let found = read_lock(&mut file);
+            let epoch = found.as_ref().map_or(0, |found| found.epoch);
+            Ok(LockStatus::Held { holder: found.map(|found| found.holder), epoch, lease: None })
+        }
+        Err(TryLockError::Error(error)) => Err(at("lock", path)(error)),
+    }
+}
+
+fn runs(folder: &Path) -> Result<Vec<RunId>, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at("list", folder)(error)),
+    };
+    let mut runs = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(at("list", folder))?.file_name();
+        let run = name.to_str().and_then(|name| name.strip_suffix(".journal"));
+        runs.extend(run.and_then(RunId::parse));
+    }
+    runs.sort();
+    Ok(runs)
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
@@ -122,15 +247,13 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use pipeline_sdk::RunId;
-
     use super::*;
 
     #[tokio::test]
     async fn a_saved_state_is_read_back_and_nothing_else_is_left() {
         let folder = tempfile::tempdir().expect("folder");
         let store = LocalStore::beside(folder.path());
-        let lock = store.lock("local", &Holder::this_process(RunId::generate())).await.expect("lock");
+        let lock = store.try_lock("local", &Holder::this_process(RunId::generate())).await.expect("lock");
         assert_eq!(lock.load().await.expect("load"), None);
         for state in [b"one".to_vec(), b"two".to_vec()] {
             lock.save(state).await.expect("save");
@@ -150,14 +273,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let store = LocalStore::beside(folder.path());
         let first = Holder::this_process(RunId::generate());
-        let lock = store.lock("local", &first).await.expect("lock");
+        let lock = store.try_lock("local", &first).await.expect("lock");
         let second = Holder::this_process(RunId::generate());
-        match store.lock("local", &second).await.map(|_| ()) {
+        match store.try_lock("local", &second).await.map(|_| ()) {
             Err(StoreError::Locked { holder, .. }) => assert_eq!(holder, Some(first)),
             other => panic!("{other:?}"),
         }
-        store.lock("other", &second).await.expect("another environment is free");
+        store.try_lock("other", &second).await.expect("another environment is free");
         drop(lock);
-        store.lock("local", &second).await.expect("the lock is free again");
+        store.try_lock("local", &second).await.expect("the lock is free again");
     }
 }

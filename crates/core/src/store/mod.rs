@@ -1,17 +1,28 @@
-//! Where states are kept, and the lock that keeps two runs on one environment apart.
+//! Where states and journals are kept, and the lock that keeps two runs on one environment apart.
 //!
 //! A state can only be read and written for a run through the lock, so no run can forget to take it.
 
+mod error;
 mod local;
 mod memory;
+mod object;
+mod wait;
+
+use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use pipeline_sdk::RunId;
+use pipeline_sdk::{CancellationToken, RunId};
 use serde::{Deserialize, Serialize};
 
+pub use error::StoreError;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
+pub use object::ObjectStateStore;
+pub use wait::Wait;
+
+use crate::journal::JournalFile;
 
 /// Who holds a lock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,34 +46,28 @@ impl Holder {
     }
 }
 
-/// Why a store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another run holds the lock.
-    #[error("another run works on `{environment}`{}; wait until it ends", said(.holder))]
-    Locked {
-        /// The environment.
-        environment: String,
-        /// Who holds it, if that could be read.
-        holder: Option<Holder>,
-    },
-    /// The disk, or the service behind the store, refused.
-    #[error("cannot {action} {place}: {source}; check that the disk has room and the permissions are right")]
-    Io {
-        /// What was tried, as a verb: `write`.
-        action: &'static str,
-        /// Which file or object.
-        place: String,
-        /// Why.
-        source: std::io::Error,
-    },
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { run, pid, host, since } = self;
+        write!(f, "run {run}, process {pid} on {host}, since {since}")
+    }
 }
 
-fn said(holder: &Option<Holder>) -> String {
-    holder.as_ref().map_or_else(String::new, |holder| {
-        let Holder { run, pid, host, since } = holder;
-        format!(" (run {run}, process {pid} on {host}, since {since})")
-    })
+/// Whether somebody holds a lock.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LockStatus {
+    /// Nobody does.
+    Free,
+    /// Somebody does, or did until their process ended without saying so.
+    Held {
+        /// Who, if that could be read.
+        holder: Option<Holder>,
+        /// How often the lock was taken so far.
+        epoch: u64,
+        /// How long after the holder's last sign of life others may take the lock; `None` if they
+        /// may as soon as its process has ended.
+        lease: Option<Duration>,
+    },
 }
 
 /// Keeps the states of environments.
@@ -72,16 +77,52 @@ pub trait StateStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Locked`] names the holder.
-    async fn lock(&self, environment: &str, holder: &Holder) -> Result<Box<dyn StateLock>, StoreError>;
+    async fn try_lock(&self, environment: &str, holder: &Holder) -> Result<Box<dyn StateLock>, StoreError>;
+
+    /// Takes the lock of `environment`, waiting for it as `wait` says.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] names who held it to the end.
+    async fn lock(
+        &self,
+        environment: &str,
+        holder: &Holder,
+        wait: Wait<'_>,
+    ) -> Result<Box<dyn StateLock>, StoreError> {
+        wait.poll(|since| {
+            let holder = Holder { since: since.unwrap_or(holder.since), ..holder.clone() };
+            async move { self.try_lock(environment, &holder).await }
+        })
+        .await
+    }
 
     /// The state of `environment` without its lock: for looking only. `None` before the first save.
     ///
     /// # Errors
     /// It exists and cannot be read.
     async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Whether somebody holds the lock of `environment`, without taking it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError>;
+
+    /// Takes the lock of `environment` from a holder that is gone and gives it back. Returns whose it
+    /// was; `None` if it is free.
+    ///
+    /// A holder that lives after all notices when it next renews its lease, and can neither save the
+    /// state nor write its journal once another run has begun.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if only the end of the holder's process frees it.
+    async fn break_lock(&self, environment: &str) -> Result<Option<Holder>, StoreError>;
 }
 
-/// The lock of one environment; given back when it is dropped, or the process ends.
+/// The lock of one environment.
+///
+/// Given back by [`StateLock::release`]. When it is dropped or the process ends, that is tried too; a
+/// store that is no file of this machine may then need the length of a lease to notice.
 #[async_trait]
 pub trait StateLock: Send + Sync {
     /// The state; `None` before the first save.
@@ -93,6 +134,31 @@ pub trait StateLock: Send + Sync {
     /// Puts `state` in the place of the one before, wholly or not at all, and durably.
     ///
     /// # Errors
-    /// The one before is still there.
+    /// The one before is still there, or what another holder has put in its place.
     async fn save(&self, state: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Grows by one whenever the lock is taken.
+    fn epoch(&self) -> u64;
+
+    /// Whether the lock is certainly still this run's at this instant: asked before each side effect.
+    /// Never touches the store. Once `false`, it stays so.
+    fn is_held(&self) -> bool;
+
+    /// Cancelled when the lock is lost: taken by somebody else, or not renewed for too long.
+    fn lost(&self) -> CancellationToken;
+
+    /// Gives the lock back. Giving it back again does nothing.
+    ///
+    /// # Errors
+    /// Others may have to wait until its lease is over.
+    async fn release(&self) -> Result<(), StoreError>;
+
+    /// The journal of `run` in this environment. Nothing is opened or made yet.
+    fn journal(&self, run: RunId) -> Box<dyn JournalFile>;
+
+    /// The runs that have a journal in this environment, in the order in which they began.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    async fn runs(&self) -> Result<Vec<RunId>, StoreError>;
 }

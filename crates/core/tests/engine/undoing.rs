@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use pipeline_core::{Engine, Holder, MemoryStore, StateLock, StateStore, StoreError};
-use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, async_trait};
+use pipeline_core::{
+    Engine, Holder, JournalFile, LockStatus, MemoryStore, StateLock, StateStore, StoreError,
+};
+use pipeline_sdk::{
+    CancellationToken, Event, Mode, RunCommand, RunId, RunOutcome, StageOutcome, async_trait,
+};
 
 use crate::world::{Fault, Lab};
 
@@ -152,16 +156,40 @@ struct FullLock(Box<dyn StateLock>);
 
 #[async_trait]
 impl StateStore for FullDisk {
-    async fn lock(&self, environment: &str, holder: &Holder) -> Result<Box<dyn StateLock>, StoreError> {
-        Ok(Box::new(FullLock(self.0.lock(environment, holder).await?)))
+    async fn try_lock(&self, environment: &str, holder: &Holder) -> Result<Box<dyn StateLock>, StoreError> {
+        Ok(Box::new(FullLock(self.0.try_lock(environment, holder).await?)))
     }
     async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.peek(environment).await
+    }
+    async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError> {
+        self.0.lock_status(environment).await
+    }
+    async fn break_lock(&self, environment: &str) -> Result<Option<Holder>, StoreError> {
+        self.0.break_lock(environment).await
     }
 }
 
 #[async_trait]
 impl StateLock for FullLock {
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+    fn is_held(&self) -> bool {
+        self.0.is_held()
+    }
+    fn lost(&self) -> CancellationToken {
+        self.0.lost()
+    }
+    async fn release(&self) -> Result<(), StoreError> {
+        self.0.release().await
+    }
+    fn journal(&self, run: RunId) -> Box<dyn JournalFile> {
+        self.0.journal(run)
+    }
+    async fn runs(&self) -> Result<Vec<RunId>, StoreError> {
+        self.0.runs().await
+    }
     async fn load(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.load().await
     }

@@ -1,0 +1,298 @@
+//! How a journal is written: `CHECKSUM JSON` on each line, with the version in the first.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use pipeline_sdk::{
+    Done, Mode, Outputs, PipelineId, RunCommand, RunId, RunOutcome, StageName, StageOutcome, Value,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Began, Entry, JournalError, Record};
+use crate::plan::Plan;
+use crate::store::Holder;
+
+/// The version this program writes. It reads this one and all before it.
+pub(super) const VERSION: u64 = 1;
+
+/// Tells a journal from any other file.
+pub(super) const FORMAT: &str = "pipeline-journal";
+
+/// How many hexadecimal digits of the checksum are on a line.
+pub(super) const DIGITS: usize = 32;
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Header {
+    pub(super) format: String,
+    pub(super) version: u64,
+    pub(super) run: RunId,
+}
+
+/// What [`Lines::record`] writes.
+#[derive(Deserialize)]
+struct RecordV1<'a> {
+    seq: u64,
+    at: Timestamp,
+    #[serde(flatten)]
+    entry: EntryV1<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+enum EntryV1<'a> {
+    Fence {
+        epoch: u64,
+        holder: Cow<'a, Holder>,
+    },
+    Began {
+        pipeline: Cow<'a, PipelineId>,
+        command: RunCommand,
+        mode: Mode,
+        target: Cow<'a, str>,
+        holder: Cow<'a, Holder>,
+        serial: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inherits: Option<RunId>,
+    },
+    Planned {
+        plan: Value,
+    },
+    StageStarted {
+        stage: Cow<'a, StageName>,
+    },
+    Intent {
+        stage: Cow<'a, StageName>,
+        id: u64,
+        done: Cow<'a, Done>,
+    },
+    Result {
+        stage: Cow<'a, StageName>,
+        id: u64,
+        after: Cow<'a, Value>,
+    },
+    StageFinished {
+        stage: Cow<'a, StageName>,
+        outcome: StageOutcome,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outputs: Option<Cow<'a, Outputs>>,
+    },
+    CancelRequested {
+        cause: Cow<'a, str>,
+    },
+    RollbackStarted {
+        cause: Cow<'a, str>,
+    },
+    UndoStarted {
+        stage: Cow<'a, StageName>,
+    },
+    Undone {
+        stage: Cow<'a, StageName>,
+    },
+    UndoFailed {
+        stage: Cow<'a, StageName>,
+        error: Cow<'a, str>,
+    },
+    Ended {
+        outcome: RunOutcome,
+        left_over: Cow<'a, [String]>,
+    },
+}
+
+/// The checksum of a line: over the checksum of the line before (nothing before the first) and the
+/// JSON of this one.
+pub(super) fn checksum(before: &str, json: &[u8]) -> String {
+    const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
+    let digest = Sha256::new().chain_update(before).chain_update(json).finalize();
+    let digits = digest.iter().take(DIGITS / 2).flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(HEXADECIMAL[usize::from(digit)])).collect()
+}
+
+/// An entry as JSON: an object.
+pub(super) struct Encoded(Vec<u8>);
+
+impl Encoded {
+    pub(super) fn of(entry: &Entry) -> Result<Self, JournalError> {
+        serde_json::to_vec(&EntryV1::of(entry)?).map(Self).map_err(|error| unwritable(&error))
+    }
+}
+
+fn unwritable(error: &dyn std::fmt::Display) -> JournalError {
+    JournalError::Unwritable { reason: error.to_string() }
+}
+
+/// Lines that are not written yet, and the checksum of the last one.
+#[derive(Default)]
+pub(super) struct Lines {
+    pub(super) text: Vec<u8>,
+    pub(super) chain: String,
+}
+
+impl Lines {
+    /// The first line of a journal.
+    pub(super) fn first(run: RunId) -> Result<Self, JournalError> {
+        let header = Header { format: FORMAT.to_owned(), version: VERSION, run };
+        let json = serde_json::to_vec(&header).map_err(|error| unwritable(&error))?;
+        let mut lines = Self::default();
+        lines.push(&json);
+        Ok(lines)
+    }
+
+    /// Adds a record: the fields of its entry go on after its number and time.
+    pub(super) fn record(&mut self, seq: u64, at: Timestamp, Encoded(entry): &Encoded) {
+        let mut json = Vec::with_capacity(entry.len() + 64);
+        json.extend_from_slice(format!("{{\"seq\":{seq},\"at\":\"{at}\",").as_bytes());
+        json.extend_from_slice(entry.strip_prefix(b"{").unwrap_or(entry));
+        self.push(&json);
+    }
+
+    pub(super) fn push(&mut self, json: &[u8]) {
+        self.chain = checksum(&self.chain, json);
+        self.text.extend_from_slice(self.chain.as_bytes());
+        self.text.push(b' ');
+        self.text.extend_from_slice(json);
+        self.text.push(b'\n');
+    }
+}
+
+/// Reads the JSON of a record.
+pub(super) fn read_record(json: &[u8]) -> Result<Record, String> {
+    let RecordV1 { seq, at, entry } = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    Ok(Record { seq, at, entry: entry.into_entry()? })
+}
+
+impl<'a> EntryV1<'a> {
+    fn of(entry: &'a Entry) -> Result<Self, JournalError> {
+        use Cow::Borrowed;
+        Ok(match entry {
+            Entry::Fence { epoch, holder } => Self::Fence { epoch: *epoch, holder: Borrowed(holder) },
+            Entry::Began(began) => Self::Began {
+                pipeline: Borrowed(&began.pipeline),
+                command: began.command,
+                mode: began.mode,
+                target: Borrowed(&began.target),
+                holder: Borrowed(&began.holder),
+                serial: began.serial,
+                inherits: began.inherits,
+            },
+            Entry::Planned(plan) => Self::Planned { plan: plan.to_value().map_err(|e| unwritable(&e))? },
+            Entry::StageStarted { stage } => Self::StageStarted { stage: Borrowed(stage) },
+            Entry::Intent { stage, id, done } => {
+                Self::Intent { stage: Borrowed(stage), id: *id, done: Borrowed(done) }
+            }
+            Entry::Result { stage, id, after } => {
+                Self::Result { stage: Borrowed(stage), id: *id, after: Borrowed(after) }
+            }
+            Entry::StageFinished { stage, outcome, outputs } => Self::StageFinished {
+                stage: Borrowed(stage),
+                outcome: *outcome,
+                outputs: outputs.as_ref().map(Borrowed),
+            },
+            Entry::CancelRequested { cause } => Self::CancelRequested { cause: Borrowed(cause) },
+            Entry::RollbackStarted { cause } => Self::RollbackStarted { cause: Borrowed(cause) },
+            Entry::UndoStarted { stage } => Self::UndoStarted { stage: Borrowed(stage) },
+            Entry::Undone { stage } => Self::Undone { stage: Borrowed(stage) },
+            Entry::UndoFailed { stage, error } => {
+                Self::UndoFailed { stage: Borrowed(stage), error: Borrowed(error) }
+            }
+            Entry::Ended { outcome, left_over } => {
+                Self::Ended { outcome: *outcome, left_over: Borrowed(left_over) }
+            }
+        })
+    }
+
+    fn into_entry(self) -> Result<Entry, String> {
+        Ok(match self {
+            Self::Fence { epoch, holder } => Entry::Fence { epoch, holder: holder.into_owned() },
+            Self::Began { pipeline, command, mode, target, holder, serial, inherits } => {
+                Entry::Began(Began {
+                    pipeline: pipeline.into_owned(),
+                    command,
+                    mode,
+                    target: target.into_owned(),
+                    holder: holder.into_owned(),
+                    serial,
+                    inherits,
+                })
+            }
+            Self::Planned { plan } => {
+                Entry::Planned(Box::new(Plan::from_value(plan).map_err(|error| error.to_string())?))
+            }
+            Self::StageStarted { stage } => Entry::StageStarted { stage: stage.into_owned() },
+            Self::Intent { stage, id, done } => {
+                Entry::Intent { stage: stage.into_owned(), id, done: done.into_owned() }
+            }
+            Self::Result { stage, id, after } => {
+                Entry::Result { stage: stage.into_owned(), id, after: after.into_owned() }
+            }
+            Self::StageFinished { stage, outcome, outputs } => Entry::StageFinished {
+                stage: stage.into_owned(),
+                outcome,
+                outputs: outputs.map(Cow::into_owned),
+            },
+            Self::CancelRequested { cause } => Entry::CancelRequested { cause: cause.into_owned() },
+            Self::RollbackStarted { cause } => Entry::RollbackStarted { cause: cause.into_owned() },
+            Self::UndoStarted { stage } => Entry::UndoStarted { stage: stage.into_owned() },
+            Self::Undone { stage } => Entry::Undone { stage: stage.into_owned() },
+            Self::UndoFailed { stage, error } => {
+                Entry::UndoFailed { stage: stage.into_owned(), error: error.into_owned() }
+            }
+            Self::Ended { outcome, left_over } => Entry::Ended { outcome, left_over: left_over.into_owned() },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline_sdk::{Action, Recorded, ResourceId, json};
+
+    use super::super::legal::{began, holder, name, plan, run_id};
+    use super::super::read;
+    use super::*;
+
+    const GOLDEN: &str = include_str!("../../tests/golden/journal-v1.journal");
+
+    fn entries() -> Vec<Entry> {
+        let resource = ResourceId::new("ecs:service", "hello-local");
+        let done = Done {
+            resource: resource.clone(),
+            action: Action::Update,
+            before: Some(json!({ "tasks": 2 })),
+            after: None,
+        };
+        let outputs = Outputs {
+            values: [("service".to_owned(), json!("hello-local"))].into_iter().collect(),
+            resources: vec![Recorded { id: resource, attributes: json!({ "arn": "arn:aws:ecs:…" }) }],
+        };
+        let (stage, text) = (|| name(0), |text: &str| text.to_owned());
+        vec![
+            Entry::Fence { epoch: 3, holder: holder() },
+            Entry::Began(Began { inherits: Some(run_id()), ..began() }),
+            Entry::Planned(Box::new(plan(1))),
+            Entry::StageStarted { stage: stage() },
+            Entry::Intent { stage: stage(), id: 0, done },
+            Entry::Result { stage: stage(), id: 0, after: json!({ "tasks": 4 }) },
+            Entry::StageFinished { stage: stage(), outcome: StageOutcome::Applied, outputs: Some(outputs) },
+            Entry::CancelRequested { cause: text("SIGINT") },
+            Entry::RollbackStarted { cause: text("cancelled") },
+            Entry::UndoStarted { stage: stage() },
+            Entry::Undone { stage: stage() },
+            Entry::UndoFailed { stage: name(1), error: text("in use") },
+            Entry::Ended { outcome: RunOutcome::Stuck, left_over: vec![text("ecs:service hello-local")] },
+        ]
+    }
+
+    #[test]
+    fn the_golden_file_is_what_is_written_and_reads_as_what_was_meant() {
+        let mut lines = Lines::first(run_id()).expect("header");
+        for (seq, entry) in (0..).zip(entries()) {
+            lines.record(seq, holder().since, &Encoded::of(&entry).expect("encodes"));
+        }
+        assert_eq!(String::from_utf8_lossy(&lines.text), GOLDEN);
+        let reading = read(GOLDEN.as_bytes()).expect("reads");
+        assert_eq!((reading.run, reading.torn), (Some(run_id()), None));
+        let read: Vec<_> = reading.records.into_iter().map(|record| record.entry).collect();
+        assert_eq!(read, entries());
+    }
+}

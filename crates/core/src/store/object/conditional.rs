@@ -1,0 +1,65 @@
+//! Writing an object only if it is still what one has read.
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
+
+/// What an object holds.
+pub(super) struct Found {
+    pub(super) bytes: Bytes,
+    pub(super) version: UpdateVersion,
+}
+
+/// What came of a conditional write.
+pub(super) enum Put {
+    /// The object holds what was written.
+    Written(UpdateVersion),
+    /// It holds something else than what was expected, and was left alone.
+    Other(Option<Found>),
+}
+
+/// Reads an object; `None` if there is none.
+pub(super) async fn get(store: &dyn ObjectStore, path: &Path) -> Result<Option<Found>, Error> {
+    let result = match store.get(path).await {
+        Ok(result) => result,
+        Err(Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let version = UpdateVersion { e_tag: result.meta.e_tag.clone(), version: result.meta.version.clone() };
+    Ok(Some(Found { bytes: result.bytes().await?, version }))
+}
+
+/// Writes an object if it still has the `expected` version; `None` expects that there is none.
+///
+/// An error may hide a success: the answer got lost, and when the client asked again, its own first
+/// request had changed the object. So what counts is what is there. No two writers may write the same
+/// bytes.
+///
+/// # Errors
+/// The object is not written as far as can be told; the request may still arrive.
+pub(super) async fn put(
+    store: &dyn ObjectStore,
+    path: &Path,
+    bytes: Bytes,
+    expected: Option<&UpdateVersion>,
+) -> Result<Put, Error> {
+    let mode = expected.map_or(PutMode::Create, |version| PutMode::Update(version.clone()));
+    let options = PutOptions { mode, ..PutOptions::default() };
+    let error = match store.put_opts(path, bytes.clone().into(), options).await {
+        Ok(result) if result.e_tag.is_some() => return Ok(Put::Written(result.into())),
+        // A store that does not tell the tag is asked for it.
+        Ok(_) => None,
+        Err(error) => Some(error),
+    };
+    let found = get(store, path).await;
+    match (found, error) {
+        (Ok(Some(found)), _) if found.bytes == bytes => Ok(Put::Written(found.version)),
+        (Ok(found), None) => Ok(Put::Other(found)),
+        (Ok(found), Some(error)) => {
+            let now = found.as_ref().map(|found| &found.version.e_tag);
+            let unchanged = now == expected.map(|expected| &expected.e_tag);
+            if unchanged { Err(error) } else { Ok(Put::Other(found)) }
+        }
+        (Err(error), None) | (Err(_), Some(error)) => Err(error),
+    }
+}
