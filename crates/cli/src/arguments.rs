@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub(crate) enum Command {
     Outputs(OutputsOptions),
     /// Lists the kinds of stages and notifiers, or shows one with its inputs and outputs.
     Stages(StagesOptions),
+    /// The lock that keeps two runs on one environment apart.
+    #[command(subcommand)]
+    Lock(LockCommand),
     /// The embedded cloud: an AWS-compatible endpoint on this machine, with real tasks and traffic.
     #[command(subcommand)]
     Cloud(CloudCommand),
@@ -77,11 +81,27 @@ fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// What a command does while another run holds the environment.
+#[derive(Debug, Args)]
+pub(crate) struct LockOptions {
+    /// How long to wait while another run holds the environment, such as `30s` or `10m`. At once it fails
+    /// otherwise.
+    #[arg(long, value_name = "DURATION", default_value = "0s", env = "PIPELINE_LOCK_TIMEOUT", value_parser = duration)]
+    pub(crate) lock_timeout: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| duration.try_into().ok());
+    parsed.ok_or_else(|| "write it as a number and a unit, such as `30s`, `10m` or `1h`".into())
+}
+
 /// `pipeline plan`
 #[derive(Debug, Args)]
 pub(crate) struct PlanOptions {
     #[command(flatten)]
     pub(crate) file: FileOptions,
+    #[command(flatten)]
+    pub(crate) lock: LockOptions,
     /// Plan the removal of everything.
     #[arg(long)]
     pub(crate) destroy: bool,
@@ -95,6 +115,8 @@ pub(crate) struct PlanOptions {
 pub(crate) struct RunOptions {
     #[command(flatten)]
     pub(crate) file: FileOptions,
+    #[command(flatten)]
+    pub(crate) lock: LockOptions,
 }
 
 /// `pipeline destroy`
@@ -102,6 +124,8 @@ pub(crate) struct RunOptions {
 pub(crate) struct DestroyOptions {
     #[command(flatten)]
     pub(crate) file: FileOptions,
+    #[command(flatten)]
+    pub(crate) lock: LockOptions,
     /// Do not ask.
     #[arg(long)]
     pub(crate) yes: bool,
@@ -124,6 +148,14 @@ pub(crate) struct StagesOptions {
     /// As Markdown, for the documentation.
     #[arg(long, hide = true)]
     pub(crate) markdown: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LockCommand {
+    /// Says whether a run holds the environment, which one, since when and from where.
+    Status(FileOptions),
+    /// Takes the lock from a run that is gone, and says whom it took it from.
+    Break(FileOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -216,5 +248,20 @@ fn speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
         _ => Err("has to be a number above 0, such as 1, 0.5 or 60".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        for wrong in ["", "10", "-5s", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -4,6 +4,7 @@ mod arguments;
 mod cloud;
 mod exit;
 mod host;
+mod lock;
 mod look;
 mod render;
 mod run;
@@ -40,6 +41,7 @@ async fn dispatch(arguments: Arguments) -> exit::Exit {
         Command::Check(options) => look::check(&options),
         Command::Outputs(options) => look::outputs(&options).await,
         Command::Stages(options) => look::stages(&options),
+        Command::Lock(command) => lock::run(command).await,
         Command::Cloud(command) => cloud::run(command).await,
     }
 }

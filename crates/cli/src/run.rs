@@ -9,12 +9,12 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use pipeline_aws::Aws;
 use pipeline_core::{
     Cancellation, ConfigErrors, Engine, EngineError, LoadOptions, LocalStore, Pipeline, Plan, Run, RunReport,
-    StageFailure, StoreError,
+    StageFailure, StoreError, Wait,
 };
 use pipeline_sdk::{Mode, RunCommand, RunOutcome};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::{DestroyOptions, FileOptions, PlanOptions, RunOptions};
+use crate::arguments::{DestroyOptions, FileOptions, LockOptions, PlanOptions, RunOptions};
 use crate::exit::Exit;
 use crate::host::{self, Connection, HostError};
 use crate::render::{self, JsonLines, Shown, Style, Text};
@@ -63,7 +63,7 @@ pub(crate) async fn plan(options: PlanOptions) -> Exit {
 
 /// `pipeline run`
 pub(crate) async fn run(options: RunOptions) -> Exit {
-    finish(try_run(&options.file).await, options.file.json)
+    finish(try_run(&options).await, options.file.json)
 }
 
 /// `pipeline destroy`
@@ -101,7 +101,11 @@ struct Begun {
     style: Style,
 }
 
-async fn begin(options: &FileOptions, command: RunCommand) -> Result<Begun, CommandError> {
+async fn begin(
+    options: &FileOptions,
+    lock: &LockOptions,
+    command: RunCommand,
+) -> Result<Begun, CommandError> {
     let pipeline = load(options)?;
     let Connection { aws, target } = host::connect(pipeline.cloud()).await?;
     let style = Style::of_stdout();
@@ -114,8 +118,18 @@ async fn begin(options: &FileOptions, command: RunCommand) -> Result<Begun, Comm
     let engine = Engine::new(pipeline.clone(), host::registry(&aws), store, sink);
     let cancel = Cancellation::new();
     listen_for_signals(cancel.clone())?;
-    let run = engine.begin(command, target, cancel).await?;
+    let run = engine.begin(command, target, cancel, waiting(lock)).await?;
     Ok(Begun { run, pipeline, aws, json: options.json, style })
+}
+
+/// Waits for the lock as long as the user wants, and says for whom.
+fn waiting(options: &LockOptions) -> Wait<'static> {
+    let timeout = options.lock_timeout;
+    Wait::at_most(timeout, move |holder| {
+        let whom = holder.map(|holder| format!(" ({holder})")).unwrap_or_default();
+        // With nobody to read it there is still somebody to wait for.
+        let _ = writeln!(io::stderr(), "another run holds the environment{whom}; waiting up to {timeout:?}");
+    })
 }
 
 /// The first signal asks the run to stop and roll back. The same one again ends the process at once. A
@@ -144,7 +158,7 @@ fn listen_for_signals(cancel: Cancellation) -> io::Result<()> {
 
 async fn try_plan(options: &PlanOptions) -> Result<Exit, CommandError> {
     let mode = if options.destroy { Mode::Destroy } else { Mode::Converge };
-    let mut begun = begin(&options.file, RunCommand::Plan).await?;
+    let mut begun = begin(&options.file, &options.lock, RunCommand::Plan).await?;
     let plan = begun.run.plan(mode).await?;
     begun.show(&plan)?;
     let changes = !plan.is_empty();
@@ -152,15 +166,15 @@ async fn try_plan(options: &PlanOptions) -> Result<Exit, CommandError> {
     Ok(if changes && options.detailed_exit_code { Exit::Changes } else { Exit::Succeeded })
 }
 
-async fn try_run(options: &FileOptions) -> Result<Exit, CommandError> {
-    let mut begun = begin(options, RunCommand::Run).await?;
+async fn try_run(options: &RunOptions) -> Result<Exit, CommandError> {
+    let mut begun = begin(&options.file, &options.lock, RunCommand::Run).await?;
     let plan = begun.run.plan(Mode::Converge).await?;
     begun.show(&plan)?;
     begun.carry_out(plan).await
 }
 
 async fn try_destroy(options: &DestroyOptions) -> Result<Exit, CommandError> {
-    let mut begun = begin(&options.file, RunCommand::Destroy).await?;
+    let mut begun = begin(&options.file, &options.lock, RunCommand::Destroy).await?;
     let plan = begun.run.plan(Mode::Destroy).await?;
     begun.show(&plan)?;
     if !plan.is_empty()

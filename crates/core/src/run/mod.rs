@@ -23,7 +23,7 @@ use crate::notify::{Notifications, NotifyLimits};
 use crate::plan::{Plan, PlanFailure, PlannedStage, plan_all};
 use crate::recorder::RunRecorder;
 use crate::state::{State, StateError};
-use crate::store::{Holder, StateLock, StateStore, StoreError};
+use crate::store::{Holder, StateLock, StateStore, StoreError, Wait};
 
 /// Why a run could not begin or plan.
 #[derive(Debug, thiserror::Error)]
@@ -116,8 +116,9 @@ impl Engine {
         self
     }
 
-    /// Locks the environment, loads its state and begins a run. `target` says where it works, such
-    /// as `eu-central-1 (embedded cloud)`. Only a run that can change something tells the notifiers.
+    /// Locks the environment, waiting for it as `wait` says, loads its state and begins a run. `target`
+    /// says where it works, such as `eu-central-1 (embedded cloud)`. Only a run that can change something
+    /// tells the notifiers.
     ///
     /// # Errors
     /// The lock is held, the state cannot be read, or a notifier refuses its inputs.
@@ -126,14 +127,22 @@ impl Engine {
         command: RunCommand,
         target: impl Into<String>,
         cancel: Cancellation,
+        wait: Wait<'_>,
     ) -> Result<Run, EngineError> {
         let run = RunId::generate();
         let definition = self.pipeline.inner.clone();
         let environment = &definition.id.environment;
         let notifiers = self.notifiers(command)?;
-        let lock: Arc<dyn StateLock> =
-            self.store.try_lock(environment, &Holder::this_process(run)).await?.into();
-        let state = self.load(lock.as_ref()).await?;
+        let holder = Holder::this_process(run);
+        let lock: Arc<dyn StateLock> = self.store.lock(environment, &holder, wait).await?.into();
+        let state = match self.load(lock.as_ref()).await {
+            Ok(state) => state,
+            Err(error) => {
+                // What is wrong with the state is what matters; a lease ends by itself.
+                let _ = lock.release().await;
+                return Err(error);
+            }
+        };
         let emitter = Emitter::new(run, definition.scope.redactor.clone(), self.sink.clone());
         emitter.notify(Notifications::start(notifiers, self.limits, &emitter.complaint()));
         emitter.emit(Event::RunStarted {
@@ -354,10 +363,13 @@ impl Run {
         }
     }
 
-    /// Tells that the run ended, and waits for the notifiers within their limit.
+    /// Gives the lock back, tells that the run ended, and waits for the notifiers within their limit.
     async fn finished(&self, error: Option<String>, left_over: Vec<String>) {
         let RunState::Ended(outcome) = self.life else { return };
         let emitter = &self.session.emitter;
+        if let Err(error) = self.lock.release().await {
+            emitter.warn(format!("the lock was not given back, and ends by itself after a while: {error}"));
+        }
         let elapsed_ms = millis(self.since);
         emitter.emit(Event::RunFinished { outcome, elapsed_ms, error, left_over });
         if let Some(notifications) = emitter.end_notifications() {

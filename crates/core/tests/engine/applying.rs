@@ -95,7 +95,10 @@ async fn a_saved_plan_is_applied_by_a_later_run_unless_something_changed() {
         (RunOutcome::Failed, Some("the environment was changed since the plan was made; make a new plan")),
     ] {
         let engine = lab.engine(DIAMOND);
-        let run = engine.begin(RunCommand::Run, "test", lab.cancel.clone()).await.unwrap();
+        let run = engine
+            .begin(RunCommand::Run, "test", lab.cancel.clone(), pipeline_core::Wait::never())
+            .await
+            .unwrap();
         let report = run.apply(Plan::decode(&saved).unwrap()).await;
         assert_eq!((report.outcome, report.error.as_deref()), (outcome, error));
     }
@@ -178,9 +181,17 @@ async fn events_are_numbered_without_gaps_and_tell_the_story() {
 async fn a_second_run_on_the_environment_is_refused_while_the_first_goes_on() {
     let lab = Lab::default();
     let engine = lab.engine(DIAMOND);
-    let first = engine.begin(RunCommand::Run, "test", lab.cancel.clone()).await.unwrap();
-    let second = engine.begin(RunCommand::Run, "test", lab.cancel.clone()).await.map(|_| ());
+    let first = engine
+        .begin(RunCommand::Run, "test", lab.cancel.clone(), pipeline_core::Wait::never())
+        .await
+        .unwrap();
+    let second = engine
+        .begin(RunCommand::Run, "test", lab.cancel.clone(), pipeline_core::Wait::never())
+        .await
+        .map(|_| ());
     assert!(second.unwrap_err().to_string().starts_with("another run works on `local`"));
     drop(first);
-    assert!(engine.begin(RunCommand::Run, "test", lab.cancel.clone()).await.is_ok());
+    assert!(
+        engine.begin(RunCommand::Run, "test", lab.cancel.clone(), pipeline_core::Wait::never()).await.is_ok()
+    );
 }

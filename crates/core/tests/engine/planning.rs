@@ -163,8 +163,11 @@ async fn drift_is_reported_and_never_applied() {
     lab.world.lock().unwrap().things.insert("a".to_owned(), json!("tampered"));
     let plan = lab.plan(CHAIN, Mode::Refresh).await.unwrap();
     assert_eq!(plan.changes().map(|(stage, _)| stage.as_str()).collect::<Vec<_>>(), ["a"]);
-    let mut run =
-        lab.engine(CHAIN).begin(pipeline_sdk::RunCommand::Run, "test", lab.cancel.clone()).await.unwrap();
+    let mut run = lab
+        .engine(CHAIN)
+        .begin(pipeline_sdk::RunCommand::Run, "test", lab.cancel.clone(), pipeline_core::Wait::never())
+        .await
+        .unwrap();
     let plan = run.plan(Mode::Refresh).await.unwrap();
     let report = run.apply(plan).await;
     assert!(report.error.unwrap().contains("only reports drift"));

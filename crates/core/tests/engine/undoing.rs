@@ -205,7 +205,10 @@ async fn a_run_whose_state_cannot_be_saved_is_undone() {
     lab.world.lock().unwrap().delay = std::time::Duration::from_millis(20);
     let store = Arc::new(FullDisk(lab.store.clone()));
     let engine = Engine::new(lab.pipeline(CHAIN), lab.registry(), store, Arc::new(|_| ()));
-    let mut run = engine.begin(RunCommand::Run, "test", lab.cancel.clone()).await.unwrap();
+    let mut run = engine
+        .begin(RunCommand::Run, "test", lab.cancel.clone(), pipeline_core::Wait::never())
+        .await
+        .unwrap();
     let plan = run.plan(Mode::Converge).await.unwrap();
     let report = run.apply(plan).await;
     assert_eq!(report.outcome, RunOutcome::RolledBack);

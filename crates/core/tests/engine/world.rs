@@ -127,7 +127,10 @@ impl Lab {
     }
 
     pub(crate) async fn plan(&self, stages: &str, mode: Mode) -> Result<Plan, EngineError> {
-        let mut run = self.engine(stages).begin(RunCommand::Plan, "test", self.cancel.clone()).await?;
+        let mut run = self
+            .engine(stages)
+            .begin(RunCommand::Plan, "test", self.cancel.clone(), pipeline_core::Wait::never())
+            .await?;
         let plan = run.plan(mode).await;
         run.close(plan.as_ref().ok()).await;
         plan
@@ -144,7 +147,10 @@ impl Lab {
     /// Runs, with `between` after the plan was made.
     pub(crate) async fn run_after(&self, stages: &str, mode: Mode, between: impl FnOnce()) -> RunReport {
         let engine = self.engine(stages);
-        let mut run = engine.begin(RunCommand::Run, "test", self.cancel.clone()).await.unwrap();
+        let mut run = engine
+            .begin(RunCommand::Run, "test", self.cancel.clone(), pipeline_core::Wait::never())
+            .await
+            .unwrap();
         let plan = run.plan(mode).await.unwrap_or_else(|error| panic!("{error:?}"));
         between();
         run.apply(plan).await

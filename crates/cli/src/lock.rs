@@ -1,0 +1,99 @@
+//! `pipeline lock`: who holds an environment, and taking the lock from one that is gone.
+
+use std::io::{self, Write};
+
+use pipeline_core::{EngineError, LockStatus, StateStore};
+
+use crate::arguments::{FileOptions, LockCommand};
+use crate::exit::Exit;
+use crate::run::{self, CommandError, finish};
+
+/// Runs a command on the lock of an environment.
+pub(crate) async fn run(command: LockCommand) -> Exit {
+    match command {
+        LockCommand::Status(options) => finish(status(&options).await, options.json),
+        LockCommand::Break(options) => finish(take(&options).await, options.json),
+    }
+}
+
+async fn status(options: &FileOptions) -> Result<Exit, CommandError> {
+    let pipeline = run::load(options)?;
+    let environment = &pipeline.id().environment;
+    let status = run::store(&pipeline).lock_status(environment).await.map_err(EngineError::from)?;
+    let mut out = io::stdout().lock();
+    if options.json {
+        writeln!(out, "{}", as_json(&status))?;
+    } else {
+        writeln!(out, "{}", in_words(environment, &status))?;
+    }
+    Ok(Exit::Succeeded)
+}
+
+fn as_json(status: &LockStatus) -> serde_json::Value {
+    match status {
+        LockStatus::Free => serde_json::json!({ "held": false }),
+        LockStatus::Held { holder, epoch, lease } => serde_json::json!({
+            "held": true,
+            "holder": holder,
+            "epoch": epoch,
+            "lease_seconds": lease.map(|lease| lease.as_secs()),
+        }),
+    }
+}
+
+fn in_words(environment: &str, status: &LockStatus) -> String {
+    let LockStatus::Held { holder, lease, .. } = status else {
+        return format!("nobody holds `{environment}`");
+    };
+    let whom = holder.as_ref().map_or_else(|| "another run".to_owned(), ToString::to_string);
+    match lease {
+        Some(lease) => {
+            format!("`{environment}` is held: {whom}; a run that is gone is waited for {} s", lease.as_secs())
+        }
+        None => format!("`{environment}` is held: {whom}; free as soon as that process ends"),
+    }
+}
+
+async fn take(options: &FileOptions) -> Result<Exit, CommandError> {
+    let pipeline = run::load(options)?;
+    let environment = &pipeline.id().environment;
+    let broken = run::store(&pipeline).break_lock(environment).await.map_err(EngineError::from)?;
+    let mut out = io::stdout().lock();
+    match broken {
+        Some(holder) => writeln!(out, "the lock of `{environment}` was taken from: {holder}")?,
+        None => writeln!(out, "nobody holds `{environment}`")?,
+    }
+    Ok(Exit::Succeeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pipeline_core::Holder;
+
+    use super::*;
+
+    #[test]
+    fn a_status_says_who_and_for_how_long() {
+        assert_eq!(in_words("staging", &LockStatus::Free), "nobody holds `staging`");
+        let holder: Holder = serde_json::from_value(serde_json::json!({
+            "run": "01932d07-4a00-7000-8000-000000000001",
+            "pid": 7,
+            "host": "ci-3",
+            "since": "2026-11-25T10:00:00Z",
+        }))
+        .expect("a holder");
+        let held = |lease| LockStatus::Held { holder: Some(holder.clone()), epoch: 3, lease };
+        let who = "run 01932d07-4a00-7000-8000-000000000001, process 7 on ci-3, since 2026-11-25T10:00:00Z";
+        assert_eq!(
+            in_words("staging", &held(None)),
+            format!("`staging` is held: {who}; free as soon as that process ends")
+        );
+        assert_eq!(
+            in_words("staging", &held(Some(Duration::from_secs(30)))),
+            format!("`staging` is held: {who}; a run that is gone is waited for 30 s")
+        );
+        assert_eq!(as_json(&LockStatus::Free)["held"], false);
+    }
+}

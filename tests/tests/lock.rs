@@ -1,0 +1,91 @@
+//! Two runs on one environment: who is told what, who waits, and who gets it in the end.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use pipeline_tests::binary::{Finished, Pipeline};
+use pipeline_tests::cloud::eventually;
+use pipeline_tests::{LocalCloud, LocalCloudOptions};
+
+const LOCKED: i32 = 6;
+const FAILED: i32 = 1;
+
+const FILE: &str = "[pipeline]\nname = \"hello\"\nenvironment = \"local\"\n\n[cloud]\ntarget = \"local\"\n\n\
+                    [stages.registry]\nuses = \"ecr\"\n";
+
+/// Holds the lock of the environment as another run on this machine does.
+fn hold(folder: &Path) -> File {
+    let place = folder.join(".pipeline/local");
+    std::fs::create_dir_all(&place).expect("folder");
+    let lock = File::options().create(true).truncate(false).read(true).write(true).open(place.join("lock"));
+    let lock = lock.expect("the lock's file");
+    lock.lock().expect("the lock");
+    lock
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+    cloud: LocalCloud,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        std::fs::write(folder.path().join("pipeline.toml"), FILE).expect("written");
+        Self { folder, cloud: LocalCloud::start(&LocalCloudOptions::default()).expect("a cloud") }
+    }
+
+    fn pipeline(&self, args: &[&str]) -> Pipeline {
+        Pipeline::new(self.folder.path()).args(args).env("PIPELINE_CLOUD_DIR", self.cloud.directory())
+    }
+
+    fn run(&self, args: &[&str]) -> Finished {
+        self.pipeline(args).run().expect("runs")
+    }
+}
+
+#[test]
+fn a_held_environment_is_refused_at_once_shown_and_not_taken_from_a_living_process() {
+    let place = Place::new();
+    let free = place.run(&["lock", "status"]).expect_code(0);
+    assert_eq!(free.stdout, "nobody holds `local`\n");
+
+    let _held = hold(place.folder.path());
+    let refused = place.run(&["run"]).expect_code(LOCKED);
+    assert!(refused.stderr.contains("another run works on `local`"), "{}", refused.stderr);
+    let status = place.run(&["lock", "status"]).expect_code(0);
+    assert!(status.stdout.starts_with("`local` is held: "), "{}", status.stdout);
+    let json = place.run(&["lock", "status", "--json"]).expect_code(0);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(json["held"], true);
+    let kept = place.run(&["lock", "break"]).expect_code(FAILED);
+    assert!(kept.stderr.contains("belongs to a process that is alive"), "{}", kept.stderr);
+}
+
+#[test]
+fn a_run_that_waits_says_so_and_begins_when_the_other_has_ended() {
+    let place = Place::new();
+    let held = hold(place.folder.path());
+    let mut command = place.pipeline(&["run", "--lock-timeout", "1m"]).into_command();
+    let mut waiting = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut said = waiting.stderr.take().expect("standard error");
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let mut byte = [0];
+        assert!(said.read(&mut byte).expect("reads") > 0, "it ended: {}", String::from_utf8_lossy(&line));
+        line.extend(byte);
+    }
+    let line = String::from_utf8_lossy(&line);
+    assert!(line.starts_with("another run holds the environment"), "{line}");
+    assert!(waiting.try_wait().expect("looks").is_none(), "it goes on waiting");
+
+    drop(held);
+    let ended = eventually(Duration::from_secs(60), || {
+        waiting.try_wait().map_err(|error| error.to_string())?.ok_or_else(|| "it waits".to_owned())
+    });
+    assert!(ended.expect("it ends").success());
+    assert!(place.folder.path().join(".pipeline/local/state.json").exists());
+}
