@@ -65,7 +65,7 @@ fn shown(ec2: &Ec2State, account: &str, endpoint: &VpcEndpoint) -> Value {
 }
 
 /// What an endpoint without a policy of its own allows.
-const OPEN: &str = r#"{"Statement":[{"Action":"*","Effect":"Allow","Principal":"*","Resource":"*"}]}"#;
+const OPEN: &str = r#"{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
