@@ -97,8 +97,13 @@ impl Front {
             region: identity.region.clone().unwrap_or_else(|| DEFAULT_REGION.to_owned()),
         };
         self.world.write_if(|state| {
-            let mut call =
-                Call { place, now: Clock::now(&self.settings.clock), settings: &self.settings, state };
+            let mut call = Call {
+                place,
+                access_key: identity.access_key.clone(),
+                now: Clock::now(&self.settings.clock),
+                settings: &self.settings,
+                state,
+            };
             let result = services::call(&mut call, routed.service, &routed.operation, &routed.input);
             // A failed call may have changed nothing; one that only reads never does.
             let changed = result.is_ok() && !services::only_reads(&routed.operation);

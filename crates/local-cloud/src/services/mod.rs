@@ -16,7 +16,7 @@ pub(crate) mod elbv2;
 pub(crate) mod iam;
 pub(crate) mod logs;
 pub(crate) mod route53;
-mod sts;
+pub(crate) mod sts;
 pub(crate) mod tag;
 
 use jiff::Timestamp;
@@ -43,6 +43,8 @@ pub(crate) struct Settings {
 pub(crate) struct Call<'a> {
     /// The caller's account and region.
     pub(crate) place: Partition,
+    /// The access key that signed the call, if one did.
+    pub(crate) access_key: Option<String>,
     /// When the call came.
     pub(crate) now: Timestamp,
     /// Facts about the running cloud.

@@ -35,10 +35,15 @@ impl Identity {
         Self { access_key, region, service }
     }
 
-    /// The account: an access key of twelve digits names one, so that several can be tried.
+    /// The account: an access key of twelve digits names one, so that several can be tried. The keys
+    /// of sessions have it after `ASIA`.
     pub(crate) fn account(&self) -> Option<&str> {
         let key = self.access_key.as_deref()?;
-        (key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit())).then_some(key)
+        let account = match key.strip_prefix("ASIA") {
+            Some(rest) if key.len() == 20 => rest.get(..12)?,
+            _ => key,
+        };
+        (account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())).then_some(account)
     }
 }
 

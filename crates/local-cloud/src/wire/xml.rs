@@ -100,6 +100,7 @@ impl Writer {
 fn route53_item(list: &str) -> &str {
     match list {
         "HealthCheckRegions" => "Region",
+        "HostedZoneSummaries" => "HostedZoneSummary",
         "ResourceTagSets" => "ResourceTagSet",
         "CheckerIpRanges" | "CidrLocations" => "member",
         plural => plural.strip_suffix('s').unwrap_or(plural),

@@ -24,6 +24,8 @@ pub(crate) struct State {
 pub(crate) struct Account {
     /// IAM is global.
     pub(crate) iam: services::iam::IamState,
+    /// Sessions are valid in every region.
+    pub(crate) sts: services::sts::StsState,
     /// Route 53 is global.
     pub(crate) route53: services::route53::Route53State,
     /// By region name.

@@ -43,8 +43,13 @@ impl Stage {
     }
 
     fn call(&mut self, service: Service, operation: &str, parameters: Value) -> Result<Value, ApiError> {
-        let mut call =
-            Call { place: place(), now: self.now, settings: &self.settings, state: &mut self.state };
+        let mut call = Call {
+            place: place(),
+            access_key: None,
+            now: self.now,
+            settings: &self.settings,
+            state: &mut self.state,
+        };
         services::call(&mut call, service, operation, &Input::from_value(service, parameters))
             .map(Output::into_body)
     }

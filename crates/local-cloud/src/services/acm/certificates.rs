@@ -76,7 +76,12 @@ struct Usage {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Options {
-    certificate_transparency_logging_preference: String,
+    certificate_transparency_logging_preference: Option<String>,
+    export: Option<String>,
+}
+
+fn switch(on: bool) -> Option<String> {
+    Some(if on { "ENABLED" } else { "DISABLED" }.to_owned())
 }
 
 #[derive(Serialize)]
@@ -137,7 +142,6 @@ pub(super) fn describe(call: &mut Call<'_>, input: &ArnInput) -> Result<Output, 
     let facts = facts::read(&certificate.certificate).filter(|_| issued);
     let imported = certificate.imported;
     let in_use_by = users(region, &certificate.arn);
-    let transparency = if certificate.transparency { "ENABLED" } else { "DISABLED" };
     let signature_algorithm = facts.as_ref().map(|facts| facts.signature_algorithm.clone());
     Output::of(&DescribeOutput {
         certificate: Detail {
@@ -165,7 +169,10 @@ pub(super) fn describe(call: &mut Call<'_>, input: &ArnInput) -> Result<Output, 
                 Usage { name: "TLS_WEB_SERVER_AUTHENTICATION", oid: "1.3.6.1.5.5.7.3.1" },
                 Usage { name: "TLS_WEB_CLIENT_AUTHENTICATION", oid: "1.3.6.1.5.5.7.3.2" },
             ],
-            options: Options { certificate_transparency_logging_preference: transparency.to_owned() },
+            options: Options {
+                certificate_transparency_logging_preference: switch(certificate.transparency),
+                export: switch(certificate.exportable),
+            },
         },
     })
 }
@@ -295,6 +302,11 @@ pub(super) struct UpdateOptionsInput {
 
 pub(super) fn update_options(call: &mut Call<'_>, input: &UpdateOptionsInput) -> Result<Output, ApiError> {
     let certificate = call.region().acm.find_mut(&input.certificate_arn)?;
-    certificate.transparency = input.options.certificate_transparency_logging_preference != "DISABLED";
+    if let Some(preference) = &input.options.certificate_transparency_logging_preference {
+        certificate.transparency = preference != "DISABLED";
+    }
+    if let Some(export) = &input.options.export {
+        certificate.exportable = export == "ENABLED";
+    }
     Ok(Output::empty())
 }

@@ -96,6 +96,7 @@ pub(super) fn import(call: &mut Call<'_>, input: &ImportInput) -> Result<Output,
         validation_method: String::new(),
         token: None,
         transparency: false,
+        exportable: false,
         tags,
     };
     acm.certificates.insert(arn.clone(), imported);

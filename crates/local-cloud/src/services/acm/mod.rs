@@ -5,6 +5,7 @@
 //!
 //! Source: docs.aws.amazon.com/acm/latest/APIReference
 
+mod account;
 mod authority;
 mod certificates;
 mod facts;
@@ -31,6 +32,7 @@ pub(crate) use request::seed;
 pub(crate) struct AcmState {
     authority: Option<authority::Authority>,
     certificates: IndexMap<String, Certificate>,
+    expiry_events: account::ExpiryEvents,
 }
 
 /// A certificate.
@@ -53,6 +55,9 @@ pub(crate) struct Certificate {
     validation_method: String,
     token: Option<String>,
     transparency: bool,
+    /// Whether it was asked for as one that may leave ACM.
+    #[serde(default)]
+    exportable: bool,
     tags: Tags,
 }
 
@@ -124,6 +129,8 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "GetCertificate" => certificates::get(call, &input.parse()?),
         "DeleteCertificate" => certificates::delete(call, &input.parse()?),
         "UpdateCertificateOptions" => certificates::update_options(call, &input.parse()?),
+        "GetAccountConfiguration" => account::get(call),
+        "PutAccountConfiguration" => account::put(call, input.parse()?),
         "AddTagsToCertificate" => tags::add(call, &input.parse()?),
         "RemoveTagsFromCertificate" => tags::remove(call, &input.parse()?),
         "ListTagsForCertificate" => tags::list(call, &input.parse()?),

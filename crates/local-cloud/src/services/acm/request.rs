@@ -38,6 +38,7 @@ pub(super) struct RequestInput {
 #[serde(rename_all = "PascalCase")]
 struct Options {
     certificate_transparency_logging_preference: Option<String>,
+    export: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -90,6 +91,7 @@ pub(crate) fn seed(account: &str, region: &str, acm: &mut AcmState) {
         validation_method: "DNS".to_owned(),
         token: None,
         transparency: true,
+        exportable: false,
         tags: Tags::new(),
     };
     acm.certificates.insert(arn, certificate);
@@ -130,10 +132,9 @@ pub(super) fn request(call: &mut Call<'_>, input: &RequestInput) -> Result<Outpu
     let (issued, chain) =
         acm.issue(&names, now).map_err(|error| ApiError::receiver("InternalFailure", error.to_string()))?;
     let arn = certificate_arn(&place, &Uuid::new_v4().to_string());
-    let preference = input
-        .options
-        .as_ref()
-        .and_then(|options| options.certificate_transparency_logging_preference.as_deref());
+    let options = input.options.as_ref();
+    let preference = options.and_then(|it| it.certificate_transparency_logging_preference.as_deref());
+    let export = options.and_then(|it| it.export.as_deref());
     let certificate = Certificate {
         arn: arn.clone(),
         domain_name: domain,
@@ -148,6 +149,7 @@ pub(super) fn request(call: &mut Call<'_>, input: &RequestInput) -> Result<Outpu
         validation_method: method.to_owned(),
         token: input.idempotency_token.clone(),
         transparency: preference != Some("DISABLED"),
+        exportable: export == Some("ENABLED"),
         tags: input.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect(),
     };
     acm.certificates.insert(arn.clone(), certificate);

@@ -105,3 +105,31 @@ fn names_that_are_no_domains_are_refused() {
         assert!(error.starts_with("ValidationException: 1 validation error detected"), "{error}");
     }
 }
+
+#[test]
+fn events_of_an_expiry_are_set_for_the_account() {
+    let cloud = Cloud::new();
+    let days = |cloud: &Cloud| {
+        let answer = ask(cloud, "GetAccountConfiguration", json!({})).expect("shown");
+        answer["ExpiryEvents"]["DaysBeforeExpiry"].clone()
+    };
+    assert_eq!(days(&cloud), 45);
+    let set = json!({ "IdempotencyToken": "a", "ExpiryEvents": { "DaysBeforeExpiry": 10 } });
+    ask(&cloud, "PutAccountConfiguration", set).expect("set");
+    assert_eq!(days(&cloud), 10);
+}
+
+#[test]
+fn a_certificate_says_whether_it_may_leave() {
+    let cloud = Cloud::new();
+    let request = json!({ "DomainName": "app.test", "Options": { "Export": "ENABLED" } });
+    let arn = ask(&cloud, "RequestCertificate", request).expect("made");
+    let detail = ask(&cloud, "DescribeCertificate", arn.clone()).expect("shown")["Certificate"].clone();
+    assert_eq!(detail["Options"]["Export"], "ENABLED");
+    let mut change = arn.clone();
+    change["Options"] = json!({ "Export": "DISABLED" });
+    ask(&cloud, "UpdateCertificateOptions", change).expect("changed");
+    let detail = ask(&cloud, "DescribeCertificate", arn).expect("shown")["Certificate"].clone();
+    assert_eq!(detail["Options"]["Export"], "DISABLED");
+    assert_eq!(detail["Options"]["CertificateTransparencyLoggingPreference"], "ENABLED");
+}

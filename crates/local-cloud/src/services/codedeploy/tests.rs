@@ -26,6 +26,7 @@ impl Region {
 
     fn ask(&mut self, operation: &str, parameters: Value) -> Result<Value, ApiError> {
         let mut call = Call {
+            access_key: None,
             place: Partition { account: "123456789012".into(), region: "eu-central-1".into() },
             now: self.settings.clock.now(),
             settings: &self.settings,

@@ -41,3 +41,12 @@ pub(super) fn no_gateway(id: &str) -> ApiError {
 pub(super) fn dependency(message: impl Into<String>) -> ApiError {
     ApiError::sender("DependencyViolation", message)
 }
+
+pub(super) fn no_acl(id: &str) -> ApiError {
+    ApiError::sender("InvalidNetworkAclID.NotFound", format!("The networkAcl ID '{id}' does not exist"))
+}
+
+pub(super) fn no_interface(id: &str) -> ApiError {
+    let message = format!("The networkInterface ID '{id}' does not exist");
+    ApiError::sender("InvalidNetworkInterfaceID.NotFound", message)
+}

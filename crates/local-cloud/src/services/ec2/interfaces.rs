@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::error::{no_group, no_subnet};
+use super::addresses::public_ip;
+use super::error::{no_group, no_interface, no_subnet};
 use super::filter::{Filter, Filtered, page, passes};
 use super::tags::TagItem;
 use super::{Ec2State, ids};
@@ -31,7 +32,15 @@ pub(crate) struct NetworkInterface {
     pub(crate) groups: Vec<String>,
     /// Address under which it is seen from outside, if it has one.
     pub(crate) public_ip: Option<Ipv4Addr>,
-    requester_id: String,
+    /// Which service made it; empty if a client did.
+    pub(super) requester_id: String,
+    /// Whether it takes only what is meant for it.
+    #[serde(default = "yes")]
+    pub(super) source_dest_check: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What a service asks for.
@@ -62,7 +71,6 @@ impl Ec2State {
         let private_ip_address = self.take_address(new.subnet_id)?;
         let mut random = rand::rng();
         let mac: [u8; 5] = random.random();
-        let [a, b] = random.random::<[u8; 2]>();
         let interface = NetworkInterface {
             network_interface_id: ids::fresh("eni"),
             subnet_id: new.subnet_id.to_owned(),
@@ -72,9 +80,9 @@ impl Ec2State {
             private_ip_address,
             mac_address: mac.iter().fold("0a".to_owned(), |mac, byte| format!("{mac}:{byte:02x}")),
             groups,
-            // From the block for documentation: it must not look like somebody's address.
-            public_ip: new.public_ip.then(|| Ipv4Addr::new(198, 18 + (a & 1), b, a | 1)),
+            public_ip: new.public_ip.then(public_ip),
             requester_id: new.requester.to_owned(),
+            source_dest_check: true,
         };
         self.interfaces.insert(interface.network_interface_id.clone(), interface.clone());
         Ok(interface)
@@ -99,6 +107,22 @@ impl Ec2State {
     }
 }
 
+impl NetworkInterface {
+    /// Whether a service made it.
+    pub(super) fn is_managed(&self) -> bool {
+        !self.requester_id.is_empty()
+    }
+
+    /// What clients make hangs on nothing: there are no instances.
+    fn status(&self) -> &'static str {
+        if self.is_managed() { "in-use" } else { "available" }
+    }
+
+    fn attachment_id(&self) -> String {
+        self.network_interface_id.replacen("eni-", "ela-attach-", 1)
+    }
+}
+
 impl Filtered for NetworkInterface {
     fn values(&self, filter: &str) -> Option<Vec<String>> {
         Some(vec![match filter {
@@ -110,8 +134,10 @@ impl Filtered for NetworkInterface {
             "group-id" => return Some(self.groups.clone()),
             "mac-address" => self.mac_address.clone(),
             "requester-id" => self.requester_id.clone(),
-            "requester-managed" => "true".to_owned(),
-            "status" => "in-use".to_owned(),
+            "requester-managed" => self.is_managed().to_string(),
+            "status" => self.status().to_owned(),
+            "attachment.attachment-id" if self.is_managed() => self.attachment_id(),
+            "attachment.attachment-id" | "attachment.instance-id" => return Some(vec![]),
             "interface-type" => "interface".to_owned(),
             "private-ip-address" | "addresses.private-ip-address" => self.private_ip_address.to_string(),
             "association.public-ip" | "addresses.association.public-ip" => {
@@ -142,21 +168,21 @@ struct DescribeOutput {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown {
+pub(super) struct Shown {
     network_interface_id: String,
     subnet_id: String,
     vpc_id: String,
     availability_zone: String,
     description: String,
     owner_id: String,
-    requester_id: String,
+    requester_id: Option<String>,
     requester_managed: bool,
     status: &'static str,
     mac_address: String,
     private_ip_address: Ipv4Addr,
     source_dest_check: bool,
     group_set: Vec<GroupItem>,
-    attachment: Attachment,
+    attachment: Option<Attachment>,
     association: Option<Association>,
     tag_set: Vec<TagItem>,
     private_ip_addresses_set: Vec<PrivateAddress>,
@@ -195,7 +221,7 @@ struct PrivateAddress {
     association: Option<Association>,
 }
 
-fn shown(ec2: &Ec2State, account: &str, interface: &NetworkInterface) -> Shown {
+pub(super) fn shown(ec2: &Ec2State, account: &str, interface: &NetworkInterface) -> Shown {
     let association = interface.public_ip.map(|public_ip| Association { public_ip, ip_owner_id: "amazon" });
     let group_name = |id: &String| ec2.groups.get(id).map_or(String::new(), |group| group.group_name.clone());
     Shown {
@@ -205,24 +231,24 @@ fn shown(ec2: &Ec2State, account: &str, interface: &NetworkInterface) -> Shown {
         availability_zone: interface.availability_zone.clone(),
         description: interface.description.clone(),
         owner_id: account.to_owned(),
-        requester_id: interface.requester_id.clone(),
-        requester_managed: true,
-        status: "in-use",
+        requester_id: interface.is_managed().then(|| interface.requester_id.clone()),
+        requester_managed: interface.is_managed(),
+        status: interface.status(),
         mac_address: interface.mac_address.clone(),
         private_ip_address: interface.private_ip_address,
-        source_dest_check: true,
+        source_dest_check: interface.source_dest_check,
         group_set: interface
             .groups
             .iter()
             .map(|id| GroupItem { group_id: id.clone(), group_name: group_name(id) })
             .collect(),
-        attachment: Attachment {
-            attachment_id: interface.network_interface_id.replacen("eni-", "ela-attach-", 1),
+        attachment: interface.is_managed().then(|| Attachment {
+            attachment_id: interface.attachment_id(),
             instance_owner_id: interface.requester_id.clone(),
             device_index: 1,
             status: "attached",
             delete_on_termination: false,
-        },
+        }),
         association: association.clone(),
         tag_set: ec2.tag_set(&interface.network_interface_id),
         private_ip_addresses_set: vec![PrivateAddress {
@@ -238,8 +264,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
     let account = call.place.account.clone();
     let ec2 = &call.region().ec2;
     if let Some(id) = input.network_interface_id.iter().find(|id| !ec2.interfaces.contains_key(*id)) {
-        let message = format!("The networkInterface ID '{id}' does not exist");
-        return Err(ApiError::sender("InvalidNetworkInterfaceID.NotFound", message));
+        return Err(no_interface(id));
     }
     let mut found = Vec::new();
     for interface in ec2.interfaces.values() {

@@ -4,14 +4,22 @@
 //! Source: docs.aws.amazon.com/AWSEC2/latest/APIReference. Error codes:
 //! docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 
+mod acl_entries;
+mod acls;
+mod addresses;
+mod endpoints;
 mod error;
 mod filter;
 mod gateways;
 mod groups;
 mod ids;
+mod interface_changes;
 mod interfaces;
+mod nat_gateways;
 mod places;
+mod route_changes;
 mod routes;
+mod rule_changes;
 mod rules;
 mod seed;
 mod subnets;
@@ -45,6 +53,10 @@ pub(crate) struct Ec2State {
     route_tables: IndexMap<String, routes::RouteTable>,
     gateways: IndexMap<String, gateways::InternetGateway>,
     interfaces: IndexMap<String, NetworkInterface>,
+    acls: IndexMap<String, acls::NetworkAcl>,
+    elastic_ips: IndexMap<String, addresses::ElasticIp>,
+    nat_gateways: IndexMap<String, nat_gateways::NatGateway>,
+    endpoints: IndexMap<String, endpoints::VpcEndpoint>,
     vpc_attributes: BTreeMap<String, vpcs::Attributes>,
     /// Which host of a subnet is given out next.
     next_host: BTreeMap<String, u32>,
@@ -86,6 +98,11 @@ impl Ec2State {
 
 /// Carries out `operation`.
 pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Result<Output, ApiError> {
+    if input.parse::<Dry>()?.dry_run {
+        let message = "Request would have succeeded, but DryRun flag is set.";
+        let error = ApiError::sender("DryRunOperation", message);
+        return Err(error.with_status(http::StatusCode::PRECONDITION_FAILED));
+    }
     match operation {
         "CreateVpc" => vpcs::create(call, &input.parse()?),
         "CreateDefaultVpc" => vpcs::create_default(call),
@@ -106,6 +123,38 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "AuthorizeSecurityGroupEgress" => rules::authorize(call, &input.parse()?, rules::Direction::Egress),
         "RevokeSecurityGroupIngress" => rules::revoke(call, &input.parse()?, rules::Direction::Ingress),
         "RevokeSecurityGroupEgress" => rules::revoke(call, &input.parse()?, rules::Direction::Egress),
+        "ModifySecurityGroupRules" => rule_changes::modify(call, &input.parse()?),
+        "UpdateSecurityGroupRuleDescriptionsIngress" => {
+            rule_changes::describe(call, input.parse()?, rules::Direction::Ingress)
+        }
+        "UpdateSecurityGroupRuleDescriptionsEgress" => {
+            rule_changes::describe(call, input.parse()?, rules::Direction::Egress)
+        }
+        "CreateNetworkAcl" => acls::create(call, &input.parse()?),
+        "DeleteNetworkAcl" => acls::delete(call, &input.parse()?),
+        "DescribeNetworkAcls" => acls::describe(call, &input.parse()?),
+        "ReplaceNetworkAclAssociation" => acls::replace_association(call, &input.parse()?),
+        "CreateNetworkAclEntry" => acl_entries::create(call, &input.parse()?),
+        "ReplaceNetworkAclEntry" => acl_entries::replace(call, &input.parse()?),
+        "DeleteNetworkAclEntry" => acl_entries::delete(call, &input.parse()?),
+        "AllocateAddress" => addresses::allocate(call, &input.parse()?),
+        "ReleaseAddress" => addresses::release(call, &input.parse()?),
+        "AssociateAddress" => addresses::associate(call, &input.parse()?),
+        "DisassociateAddress" => addresses::disassociate(call, &input.parse()?),
+        "DescribeAddresses" => addresses::describe(call, &input.parse()?),
+        "DescribeAddressesAttribute" => addresses::describe_attribute(call, &input.parse()?),
+        "CreateNatGateway" => nat_gateways::create(call, &input.parse()?),
+        "DeleteNatGateway" => nat_gateways::delete(call, &input.parse()?),
+        "DescribeNatGateways" => nat_gateways::describe(call, &input.parse()?),
+        "CreateVpcEndpoint" => endpoints::create(call, &input.parse()?),
+        "ModifyVpcEndpoint" => endpoints::modify(call, &input.parse()?),
+        "DeleteVpcEndpoints" => endpoints::delete(call, &input.parse()?),
+        "DescribeVpcEndpoints" => endpoints::describe(call, &input.parse()?),
+        "ReplaceRoute" => route_changes::replace(call, &input.parse()?),
+        "ReplaceRouteTableAssociation" => route_changes::replace_association(call, &input.parse()?),
+        "CreateNetworkInterface" => interface_changes::create(call, &input.parse()?),
+        "DeleteNetworkInterface" => interface_changes::delete(call, &input.parse()?),
+        "ModifyNetworkInterfaceAttribute" => interface_changes::modify(call, &input.parse()?),
         "CreateRouteTable" => routes::create(call, &input.parse()?),
         "DeleteRouteTable" => routes::delete(call, &input.parse()?),
         "DescribeRouteTables" => routes::describe(call, &input.parse()?),
@@ -128,6 +177,13 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "DescribeTags" => tags::describe(call, &input.parse()?),
         _ => Err(missing(Service::Ec2, operation)),
     }
+}
+
+/// Asks only whether the caller may: everybody may. The request itself is not checked then.
+#[derive(Deserialize)]
+struct Dry {
+    #[serde(default, rename = "DryRun")]
+    dry_run: bool,
 }
 
 /// The answer of operations that only say that they did it.

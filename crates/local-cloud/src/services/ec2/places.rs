@@ -47,6 +47,7 @@ pub(super) fn zone_id(zone: &str) -> String {
             "southeast" => short.push_str("se"),
             "southwest" => short.push_str("sw"),
             "north" | "south" | "east" | "west" | "central" => short.push_str(&part[..1]),
+            "gov" => short.push('g'),
             other => short.push_str(other),
         }
     }
@@ -244,5 +245,6 @@ mod tests {
         assert_eq!(zone_id("us-east-1a"), "use1-az1");
         assert_eq!(zone_id("eu-central-1b"), "euc1-az2");
         assert_eq!(zone_id("ap-southeast-2c"), "apse2-az3");
+        assert_eq!(zone_id("us-gov-west-1a"), "usgw1-az1");
     }
 }

@@ -15,26 +15,65 @@ use crate::wire::{ApiError, Output};
 pub(super) struct RouteTable {
     pub(super) route_table_id: String,
     pub(super) vpc_id: String,
-    route_set: Vec<Route>,
-    association_set: Vec<Association>,
+    pub(super) route_set: Vec<Route>,
+    pub(super) association_set: Vec<Association>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Route {
-    destination_cidr_block: String,
+pub(super) struct Route {
+    destination_cidr_block: Option<String>,
+    #[serde(default)]
+    destination_ipv6_cidr_block: Option<String>,
+    #[serde(default)]
+    destination_prefix_list_id: Option<String>,
     gateway_id: Option<String>,
     nat_gateway_id: Option<String>,
     network_interface_id: Option<String>,
+    #[serde(default)]
+    vpc_endpoint_id: Option<String>,
+    #[serde(default)]
+    transit_gateway_id: Option<String>,
+    #[serde(default)]
+    vpc_peering_connection_id: Option<String>,
     state: String,
     origin: String,
 }
 
+impl Route {
+    /// Where the traffic of this route wants to go.
+    pub(super) fn destination(&self) -> &str {
+        let destinations = [
+            &self.destination_cidr_block,
+            &self.destination_ipv6_cidr_block,
+            &self.destination_prefix_list_id,
+        ];
+        destinations.into_iter().flatten().next().map_or("", String::as_str)
+    }
+
+    /// A route to a gateway.
+    fn through(destination: String, gateway: &str, origin: &str) -> Self {
+        Self {
+            destination_cidr_block: Some(destination),
+            destination_ipv6_cidr_block: None,
+            destination_prefix_list_id: None,
+            gateway_id: Some(gateway.to_owned()),
+            nat_gateway_id: None,
+            network_interface_id: None,
+            vpc_endpoint_id: None,
+            transit_gateway_id: None,
+            vpc_peering_connection_id: None,
+            state: "active".to_owned(),
+            origin: origin.to_owned(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Association {
-    route_table_association_id: String,
-    route_table_id: String,
+pub(super) struct Association {
+    pub(super) route_table_association_id: String,
+    pub(super) route_table_id: String,
     subnet_id: Option<String>,
     main: bool,
     association_state: AssociationState,
@@ -58,14 +97,7 @@ fn association(table: &str, id: String, subnet: Option<String>) -> Association {
 impl RouteTable {
     /// A table that knows the way inside of its VPC.
     pub(super) fn new(route_table_id: String, vpc: &Vpc) -> Self {
-        let local = Route {
-            destination_cidr_block: vpc.cidr_block.to_string(),
-            gateway_id: Some("local".to_owned()),
-            nat_gateway_id: None,
-            network_interface_id: None,
-            state: "active".to_owned(),
-            origin: "CreateRouteTable".to_owned(),
-        };
+        let local = Route::through(vpc.cidr_block.to_string(), "local", "CreateRouteTable");
         Self { route_table_id, vpc_id: vpc.vpc_id.clone(), route_set: vec![local], association_set: vec![] }
     }
 
@@ -76,14 +108,7 @@ impl RouteTable {
 
     /// Sends the internet's traffic to a gateway.
     pub(super) fn lead_outside(&mut self, gateway: &str) {
-        self.route_set.push(Route {
-            destination_cidr_block: "0.0.0.0/0".to_owned(),
-            gateway_id: Some(gateway.to_owned()),
-            nat_gateway_id: None,
-            network_interface_id: None,
-            state: "active".to_owned(),
-            origin: "CreateRoute".to_owned(),
-        });
+        self.route_set.push(Route::through("0.0.0.0/0".to_owned(), gateway, "CreateRoute"));
     }
 
     pub(super) fn is_main(&self) -> bool {
@@ -107,7 +132,10 @@ impl Filtered for RouteTable {
             "association.route-table-association-id" => {
                 associations.map(|a| a.route_table_association_id.clone()).collect()
             }
-            "route.destination-cidr-block" => routes.map(|r| r.destination_cidr_block.clone()).collect(),
+            "route.destination-cidr-block" => {
+                routes.filter_map(|r| r.destination_cidr_block.clone()).collect()
+            }
+            "route.nat-gateway-id" => routes.filter_map(|route| route.nat_gateway_id.clone()).collect(),
             "route.gateway-id" => routes.filter_map(|route| route.gateway_id.clone()).collect(),
             "route.origin" => routes.map(|route| route.origin.clone()).collect(),
             "route.state" => routes.map(|route| route.state.clone()).collect(),
@@ -273,44 +301,91 @@ pub(super) fn disassociate(call: &mut Call<'_>, input: &DisassociateInput) -> Re
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct RouteInput {
-    route_table_id: Option<String>,
+    pub(super) route_table_id: Option<String>,
     destination_cidr_block: Option<String>,
+    destination_ipv6_cidr_block: Option<String>,
+    destination_prefix_list_id: Option<String>,
     gateway_id: Option<String>,
     nat_gateway_id: Option<String>,
     network_interface_id: Option<String>,
+    vpc_endpoint_id: Option<String>,
+    transit_gateway_id: Option<String>,
+    vpc_peering_connection_id: Option<String>,
+}
+
+impl RouteInput {
+    /// The destination named, if it is one.
+    pub(super) fn destination(&self) -> Result<String, ApiError> {
+        if let Some(list) =
+            self.destination_prefix_list_id.as_ref().or(self.destination_ipv6_cidr_block.as_ref())
+        {
+            return Ok(list.clone());
+        }
+        let text = required(&self.destination_cidr_block, "destinationCidrBlock")?;
+        if text.parse::<ipnet::Ipv4Net>().is_err() {
+            return Err(super::error::invalid_value(format!(
+                "Value ({text}) for parameter destinationCidrBlock is invalid. This is not a valid CIDR block."
+            )));
+        }
+        Ok(text.to_owned())
+    }
+
+    pub(super) fn route(&self) -> Route {
+        Route {
+            destination_cidr_block: self.destination_cidr_block.clone(),
+            destination_ipv6_cidr_block: self.destination_ipv6_cidr_block.clone(),
+            destination_prefix_list_id: self.destination_prefix_list_id.clone(),
+            gateway_id: self.gateway_id.clone(),
+            nat_gateway_id: self.nat_gateway_id.clone(),
+            network_interface_id: self.network_interface_id.clone(),
+            vpc_endpoint_id: self.vpc_endpoint_id.clone(),
+            transit_gateway_id: self.transit_gateway_id.clone(),
+            vpc_peering_connection_id: self.vpc_peering_connection_id.clone(),
+            state: "active".to_owned(),
+            origin: "CreateRoute".to_owned(),
+        }
+    }
+}
+
+/// Refuses gateways and interfaces that do not exist.
+pub(super) fn check_targets(ec2: &Ec2State, input: &RouteInput) -> Result<(), ApiError> {
+    let is_known =
+        |id: &str| id == "local" || ec2.gateways.contains_key(id) || ec2.endpoints.contains_key(id);
+    if let Some(gateway) = input.gateway_id.as_deref().filter(|id| !is_known(id)) {
+        return Err(no_gateway(gateway));
+    }
+    if let Some(gateway) = input.nat_gateway_id.as_ref().filter(|id| !ec2.nat_gateways.contains_key(*id)) {
+        let message = format!("The natGateway ID '{gateway}' does not exist");
+        return Err(ApiError::sender("InvalidNatGatewayID.NotFound", message));
+    }
+    match input.network_interface_id.as_ref().filter(|id| !ec2.interfaces.contains_key(*id)) {
+        Some(id) => Err(super::error::no_interface(id)),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn create_route(call: &mut Call<'_>, input: &RouteInput) -> Result<Output, ApiError> {
     let id = required(&input.route_table_id, "routeTableId")?;
-    let destination = required(&input.destination_cidr_block, "destinationCidrBlock")?;
+    let destination = input.destination()?;
     let ec2 = &mut call.region().ec2;
-    if let Some(gateway) = input.gateway_id.as_deref().filter(|id| !ec2.gateways.contains_key(*id)) {
-        return Err(no_gateway(gateway));
-    }
+    check_targets(ec2, input)?;
     let table = ec2.route_tables.get_mut(id).ok_or_else(|| no_route_table(id))?;
-    if table.route_set.iter().any(|route| route.destination_cidr_block == destination) {
+    if table.route_set.iter().any(|route| route.destination() == destination) {
         let message = format!("The route identified by {destination} already exists.");
         return Err(ApiError::sender("RouteAlreadyExists", message));
     }
-    table.route_set.push(Route {
-        destination_cidr_block: destination.to_owned(),
-        gateway_id: input.gateway_id.clone(),
-        nat_gateway_id: input.nat_gateway_id.clone(),
-        network_interface_id: input.network_interface_id.clone(),
-        state: "active".to_owned(),
-        origin: "CreateRoute".to_owned(),
-    });
+    table.route_set.push(input.route());
     done()
 }
 
 pub(super) fn delete_route(call: &mut Call<'_>, input: &RouteInput) -> Result<Output, ApiError> {
     let id = required(&input.route_table_id, "routeTableId")?;
-    let destination = required(&input.destination_cidr_block, "destinationCidrBlock")?;
+    let destination = input.destination()?;
     let table = call.region().ec2.route_tables.get_mut(id).ok_or_else(|| no_route_table(id))?;
     let before = table.route_set.len();
-    table.route_set.retain(|route| {
-        route.destination_cidr_block != destination || route.gateway_id.as_deref() == Some("local")
-    });
+    table
+        .route_set
+        .retain(|route| route.destination() != destination || route.gateway_id.as_deref() == Some("local"));
     if table.route_set.len() == before {
         let message = format!("no route with destination-cidr-block {destination} in route table {id}");
         return Err(ApiError::sender("InvalidRoute.NotFound", message));

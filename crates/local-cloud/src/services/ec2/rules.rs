@@ -34,12 +34,12 @@ pub(super) struct Rule {
     from_port: Option<i64>,
     to_port: Option<i64>,
     peer: Peer,
-    description: Option<String>,
+    pub(super) description: Option<String>,
 }
 
 /// The other side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Peer {
+pub(super) enum Peer {
     Cidr(IpNet),
     Group(String),
     PrefixList(String),
@@ -81,8 +81,16 @@ impl Rule {
         }
     }
 
+    /// Takes other ports and another peer; id and direction stay.
+    pub(super) fn change_to(&mut self, ports: &Ports, peer: Peer, description: Option<String>) {
+        self.protocol.clone_from(&ports.protocol);
+        (self.from_port, self.to_port) = (ports.from, ports.to);
+        self.peer = peer;
+        self.description = description;
+    }
+
     /// Equal but for id and description.
-    fn same_as(&self, other: &Self) -> bool {
+    pub(super) fn same_as(&self, other: &Self) -> bool {
         self.egress == other.egress
             && self.protocol == other.protocol
             && self.from_port == other.from_port
@@ -207,7 +215,7 @@ pub(super) fn permissions<'a>(account: &str, rules: impl Iterator<Item = &'a Rul
     found
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct RulesInput {
     group_id: Option<String>,
@@ -228,7 +236,7 @@ pub(super) struct RulesInput {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct PermissionInput {
+pub(super) struct PermissionInput {
     ip_protocol: Option<String>,
     from_port: Option<i64>,
     to_port: Option<i64>,
@@ -244,17 +252,24 @@ struct PermissionInput {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct PeerInput {
-    cidr_ip: Option<String>,
-    cidr_ipv6: Option<String>,
-    group_id: Option<String>,
-    group_name: Option<String>,
-    prefix_list_id: Option<String>,
-    description: Option<String>,
+pub(super) struct PeerInput {
+    pub(super) cidr_ip: Option<String>,
+    pub(super) cidr_ipv6: Option<String>,
+    pub(super) group_id: Option<String>,
+    pub(super) group_name: Option<String>,
+    pub(super) prefix_list_id: Option<String>,
+    pub(super) description: Option<String>,
+}
+
+impl RulesInput {
+    /// A request for these rules and nothing else.
+    pub(super) fn of(ip_permissions: Vec<PermissionInput>) -> Self {
+        Self { ip_permissions, ..Self::default() }
+    }
 }
 
 /// The rules that a request asks for.
-fn asked(ec2: &Ec2State, input: &RulesInput, direction: Direction) -> Result<Vec<Rule>, ApiError> {
+pub(super) fn asked(ec2: &Ec2State, input: &RulesInput, direction: Direction) -> Result<Vec<Rule>, ApiError> {
     let mut rules = Vec::new();
     for permission in &input.ip_permissions {
         let ports = ports(&permission.ip_protocol, permission.from_port, permission.to_port)?;
@@ -285,7 +300,7 @@ fn asked(ec2: &Ec2State, input: &RulesInput, direction: Direction) -> Result<Vec
     Ok(rules)
 }
 
-struct Ports {
+pub(super) struct Ports {
     protocol: String,
     from: Option<i64>,
     to: Option<i64>,
@@ -303,7 +318,11 @@ fn rule(ports: &Ports, direction: Direction, peer: Peer, description: Option<Str
     }
 }
 
-fn ports(protocol: &Option<String>, from: Option<i64>, to: Option<i64>) -> Result<Ports, ApiError> {
+pub(super) fn ports(
+    protocol: &Option<String>,
+    from: Option<i64>,
+    to: Option<i64>,
+) -> Result<Ports, ApiError> {
     let given = protocol.as_deref().ok_or_else(|| missing_parameter("ipProtocol"))?;
     let protocol = match given.to_ascii_lowercase().as_str() {
         "6" | "tcp" => "tcp".to_owned(),
@@ -345,7 +364,7 @@ fn ports(protocol: &Option<String>, from: Option<i64>, to: Option<i64>) -> Resul
     Ok(Ports { protocol, from: Some(from), to: Some(to) })
 }
 
-fn peer_of(ec2: &Ec2State, peer: &PeerInput) -> Result<Peer, ApiError> {
+pub(super) fn peer_of(ec2: &Ec2State, peer: &PeerInput) -> Result<Peer, ApiError> {
     if let Some(text) = peer.cidr_ip.as_ref().or(peer.cidr_ipv6.as_ref()) {
         let net: IpNet =
             text.parse().map_err(|_| invalid_value(format!("CIDR block {text} is malformed")))?;
@@ -537,7 +556,7 @@ pub(super) fn revoke(
     Output::of(&RevokeOutput { r#return: true, revoked_security_group_rule_set })
 }
 
-fn no_rule(id: &str) -> ApiError {
+pub(super) fn no_rule(id: &str) -> ApiError {
     ApiError::sender(
         "InvalidSecurityGroupRuleId.NotFound",
         format!("The security group rule ID '{id}' does not exist"),

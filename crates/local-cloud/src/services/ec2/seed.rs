@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::acls::NetworkAcl;
 use super::gateways::{Attachment, InternetGateway};
 use super::groups::SecurityGroup;
 use super::places::zones;
@@ -40,11 +41,13 @@ pub(super) fn default_vpc(ec2: &mut Ec2State, region: &str, id: &mut dyn FnMut(&
     vpc
 }
 
-/// Gives a VPC its main route table and its default security group.
+/// Gives a VPC its main route table, its default security group and its default network ACL.
 pub(super) fn furnish(ec2: &mut Ec2State, vpc: &Vpc, id: &mut dyn FnMut(&str) -> String) {
     let mut table = RouteTable::new(id("rtb"), vpc);
     table.make_main(id("rtbassoc"));
     ec2.route_tables.insert(table.route_table_id.clone(), table);
     let group = SecurityGroup::default_of(id("sg"), vpc, [id("sgr"), ids::fresh("sgr")]);
     ec2.groups.insert(group.group_id.clone(), group);
+    let acl = NetworkAcl::default_of(id("acl"), &vpc.vpc_id);
+    ec2.acls.insert(acl.id.clone(), acl);
 }

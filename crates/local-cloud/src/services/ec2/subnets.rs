@@ -105,6 +105,18 @@ impl Ec2State {
         ))
     }
 
+    /// Refuses an address that is not the subnet's, or that something has.
+    pub(super) fn check_free(&self, subnet_id: &str, wanted: Ipv4Addr) -> Result<(), ApiError> {
+        let subnet = self.subnets.get(subnet_id).ok_or_else(|| no_subnet(subnet_id))?;
+        if !subnet.cidr_block.contains(&wanted) {
+            return Err(invalid_value("Address does not fall within the subnet's address range"));
+        }
+        if self.addresses_in(subnet_id).any(|taken| taken == wanted) {
+            return Err(ApiError::sender("InvalidIPAddress.InUse", format!("Address {wanted} is in use.")));
+        }
+        Ok(())
+    }
+
     fn addresses_in(&self, subnet_id: &str) -> impl Iterator<Item = Ipv4Addr> {
         self.interfaces
             .values()
@@ -249,6 +261,7 @@ pub(super) fn delete(call: &mut Call<'_>, input: &DeleteInput) -> Result<Output,
     }
     ec2.subnets.shift_remove(id);
     ec2.route_tables.values_mut().for_each(|table| table.forget_subnet(id));
+    ec2.uncover(id);
     ec2.next_host.remove(id);
     ec2.tags.remove(id);
     done()

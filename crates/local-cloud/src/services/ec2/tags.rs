@@ -93,6 +93,10 @@ impl Ec2State {
             "sgr" => ("security-group-rule", self.groups.values().any(|group| group.has_rule(id))),
             "rtb" => ("route-table", self.route_tables.contains_key(id)),
             "igw" => ("internet-gateway", self.gateways.contains_key(id)),
+            "acl" => ("network-acl", self.acls.contains_key(id)),
+            "eipalloc" => ("elastic-ip", self.elastic_ips.contains_key(id)),
+            "nat" => ("natgateway", self.nat_gateways.contains_key(id)),
+            "vpce" => ("vpc-endpoint", self.endpoints.contains_key(id)),
             "eni" => ("network-interface", self.interfaces.contains_key(id)),
             _ => return None,
         };
@@ -122,6 +126,8 @@ fn not_found(id: &str) -> ApiError {
         Some("subnet") => super::error::no_subnet(id),
         Some("sg") => super::error::no_group(id),
         Some("rtb") => super::error::no_route_table(id),
+        Some("acl") => super::error::no_acl(id),
+        Some("eni") => super::error::no_interface(id),
         Some("igw") => super::error::no_gateway(id),
         _ => ApiError::sender("InvalidID", format!("The ID '{id}' is not valid")),
     }

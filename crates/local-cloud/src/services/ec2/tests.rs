@@ -156,3 +156,140 @@ mod addresses {
         }
     }
 }
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let cloud = Cloud::new();
+    let vpc = json!({ "CidrBlock": "10.0.0.0/16", "DryRun": "true" });
+    insta::assert_snapshot!(
+        refused(&cloud, "CreateVpc", vpc),
+        @"DryRunOperation: Request would have succeeded, but DryRun flag is set."
+    );
+    let vpcs = ask(&cloud, "DescribeVpcs", json!({})).expect("list");
+    assert_eq!(vpcs["vpcSet"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_subnet_moves_between_access_lists() {
+    let cloud = Cloud::new();
+    let lists =
+        |filter: Value| ask(&cloud, "DescribeNetworkAcls", json!({ "Filter": [filter] })).expect("list");
+    let default = lists(json!({ "Name": "default", "Value": ["true"] }))["networkAclSet"][0].clone();
+    assert_eq!(default["associationSet"].as_array().map(Vec::len), Some(3));
+    let acl = ask(&cloud, "CreateNetworkAcl", json!({ "VpcId": cloud.vpc() })).expect("made");
+    let id = acl["networkAcl"]["networkAclId"].clone();
+    let association = &default["associationSet"][0]["networkAclAssociationId"];
+    let swap = json!({ "AssociationId": association, "NetworkAclId": id });
+    ask(&cloud, "ReplaceNetworkAclAssociation", swap).expect("moved");
+    let subnet = &default["associationSet"][0]["subnetId"];
+    let covering = lists(json!({ "Name": "association.subnet-id", "Value": [subnet] }));
+    assert_eq!(covering["networkAclSet"][0]["networkAclId"], id);
+    let error = refused(&cloud, "DeleteNetworkAcl", json!({ "NetworkAclId": id }));
+    assert!(error.starts_with("DependencyViolation: "), "{error}");
+    let entry = json!({
+        "NetworkAclId": id, "RuleNumber": "10", "Protocol": "tcp", "RuleAction": "allow", "Egress": "false",
+        "CidrBlock": "0.0.0.0/0", "PortRange": { "From": "80", "To": "80" }
+    });
+    ask(&cloud, "CreateNetworkAclEntry", entry.clone()).expect("made");
+    insta::assert_snapshot!(
+        refused(&cloud, "CreateNetworkAclEntry", entry),
+        @"NetworkAclEntryAlreadyExists: The network acl entry identified by 10 already exists."
+    );
+}
+
+#[test]
+fn a_nat_gateway_holds_its_address() {
+    let cloud = Cloud::new();
+    let address = ask(&cloud, "AllocateAddress", json!({ "Domain": "vpc" })).expect("allocated");
+    let id = address["allocationId"].clone();
+    let gateway = json!({ "SubnetId": cloud.subnets()[0], "AllocationId": id });
+    let gateway = ask(&cloud, "CreateNatGateway", gateway).expect("made")["natGateway"].clone();
+    assert_eq!(gateway["natGatewayAddressSet"][0]["publicIp"], address["publicIp"]);
+    let error = refused(&cloud, "ReleaseAddress", json!({ "AllocationId": id }));
+    assert!(error.starts_with("InvalidIPAddress.InUse: "), "{error}");
+    let which = json!({ "NatGatewayId": gateway["natGatewayId"] });
+    ask(&cloud, "DeleteNatGateway", which).expect("deleted");
+    ask(&cloud, "ReleaseAddress", json!({ "AllocationId": id })).expect("released");
+    let gateways = ask(&cloud, "DescribeNatGateways", json!({})).expect("list");
+    assert_eq!(gateways["natGatewaySet"][0]["state"], "deleted");
+}
+
+#[test]
+fn an_address_moves_to_an_interface_and_back() {
+    let cloud = Cloud::new();
+    let subnet = cloud.subnets()[0].clone();
+    let made = ask(&cloud, "CreateNetworkInterface", json!({ "SubnetId": subnet })).expect("made");
+    let interface = made["networkInterface"].clone();
+    assert_eq!((&interface["status"], &interface["attachment"]), (&json!("available"), &Value::Null));
+    let address = ask(&cloud, "AllocateAddress", json!({})).expect("allocated");
+    let bind = json!({
+        "AllocationId": address["allocationId"], "NetworkInterfaceId": interface["networkInterfaceId"]
+    });
+    let bound = ask(&cloud, "AssociateAddress", bind).expect("bound");
+    let which = json!({ "NetworkInterfaceId": [interface["networkInterfaceId"]] });
+    let seen = ask(&cloud, "DescribeNetworkInterfaces", which).expect("list");
+    assert_eq!(seen["networkInterfaceSet"][0]["association"]["publicIp"], address["publicIp"]);
+    ask(&cloud, "DisassociateAddress", json!({ "AssociationId": bound["associationId"] })).expect("free");
+    let error = refused(&cloud, "DisassociateAddress", json!({ "AssociationId": bound["associationId"] }));
+    assert!(error.starts_with("InvalidAssociationID.NotFound: "), "{error}");
+    let id = json!({ "NetworkInterfaceId": interface["networkInterfaceId"] });
+    ask(&cloud, "DeleteNetworkInterface", id).expect("deleted");
+}
+
+#[test]
+fn a_changed_rule_keeps_its_id() {
+    let cloud = Cloud::new();
+    let web = group(&cloud, "web");
+    let rule = json!({
+        "GroupId": web, "IpProtocol": "tcp", "FromPort": "80", "ToPort": "80", "CidrIp": "10.0.0.0/8"
+    });
+    let made = ask(&cloud, "AuthorizeSecurityGroupIngress", rule).expect("authorised");
+    let id = made["securityGroupRuleSet"][0]["securityGroupRuleId"].clone();
+    let update = json!({ "GroupId": web, "SecurityGroupRule": [{
+        "SecurityGroupRuleId": id,
+        "SecurityGroupRule": { "IpProtocol": "tcp", "FromPort": "443", "ToPort": "443", "CidrIpv4": "10.0.0.0/8" },
+    }] });
+    ask(&cloud, "ModifySecurityGroupRules", update).expect("changed");
+    let say = json!({ "GroupId": web, "SecurityGroupRuleDescription": [
+        { "SecurityGroupRuleId": id, "Description": "https" }
+    ] });
+    ask(&cloud, "UpdateSecurityGroupRuleDescriptionsIngress", say).expect("described");
+    let rules =
+        ask(&cloud, "DescribeSecurityGroupRules", json!({ "SecurityGroupRuleId": [id] })).expect("list");
+    let rule = &rules["securityGroupRuleSet"][0];
+    assert_eq!((&rule["fromPort"], &rule["description"]), (&json!(443), &json!("https")));
+}
+
+#[test]
+fn an_endpoint_has_interfaces_in_its_subnets() {
+    let cloud = Cloud::new();
+    let subnets = cloud.subnets();
+    let made = json!({
+        "VpcId": cloud.vpc(), "ServiceName": "com.amazonaws.eu-central-1.ecr.api",
+        "VpcEndpointType": "Interface", "SubnetId": [subnets[0], subnets[1]]
+    });
+    let endpoint = ask(&cloud, "CreateVpcEndpoint", made).expect("made")["vpcEndpoint"].clone();
+    assert_eq!(endpoint["networkInterfaceIdSet"].as_array().map(Vec::len), Some(2));
+    let id = json!({ "VpcEndpointId": [endpoint["vpcEndpointId"], "vpce-0"] });
+    let deleted = ask(&cloud, "DeleteVpcEndpoints", id).expect("answered");
+    assert_eq!(deleted["unsuccessful"][0]["resourceId"], "vpce-0");
+    let left = ask(&cloud, "DescribeNetworkInterfaces", json!({})).expect("list");
+    assert_eq!(left["networkInterfaceSet"], json!([]));
+}
+
+#[test]
+fn the_main_table_of_a_vpc_is_replaced() {
+    let cloud = Cloud::new();
+    let tables = ask(&cloud, "DescribeRouteTables", json!({})).expect("list");
+    let main = tables["routeTableSet"][0]["associationSet"][0]["routeTableAssociationId"].clone();
+    let made = ask(&cloud, "CreateRouteTable", json!({ "VpcId": cloud.vpc() })).expect("made");
+    let id = made["routeTable"]["routeTableId"].clone();
+    let swap = json!({ "AssociationId": main, "RouteTableId": id });
+    ask(&cloud, "ReplaceRouteTableAssociation", swap).expect("replaced");
+    let filter = json!({ "Filter": [{ "Name": "association.main", "Value": ["true"] }] });
+    let tables = ask(&cloud, "DescribeRouteTables", filter).expect("list");
+    assert_eq!(tables["routeTableSet"][0]["routeTableId"], id);
+    let route = json!({ "RouteTableId": id, "DestinationCidrBlock": "nowhere", "GatewayId": "local" });
+    let error = refused(&cloud, "CreateRoute", route);
+    assert!(error.starts_with("InvalidParameterValue: "), "{error}");
+}

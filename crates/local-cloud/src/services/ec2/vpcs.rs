@@ -173,6 +173,9 @@ pub(super) fn delete(call: &mut Call<'_>, input: &VpcInput) -> Result<Output, Ap
     let in_use = ec2.subnets.values().any(|subnet| subnet.vpc_id == id)
         || ec2.groups.values().any(|group| group.vpc_id == id && group.group_name != "default")
         || ec2.route_tables.values().any(|table| table.vpc_id == id && !table.is_main())
+        || ec2.acls.values().any(|acl| acl.vpc_id == id && !acl.is_default)
+        || ec2.endpoints.values().any(|endpoint| endpoint.vpc_id == id)
+        || ec2.nat_gateways.values().any(|gateway| gateway.vpc_id == id && gateway.is_there())
         || ec2.gateways.values().any(|gateway| gateway.is_attached_to(id));
     if in_use {
         return Err(dependency(format!("The vpc '{id}' has dependencies and cannot be deleted.")));
@@ -181,6 +184,7 @@ pub(super) fn delete(call: &mut Call<'_>, input: &VpcInput) -> Result<Output, Ap
     ec2.vpc_attributes.remove(id);
     ec2.groups.retain(|_, group| group.vpc_id != id);
     ec2.route_tables.retain(|_, table| table.vpc_id != id);
+    ec2.acls.retain(|_, acl| acl.vpc_id != id);
     ec2.tags.remove(id);
     done()
 }

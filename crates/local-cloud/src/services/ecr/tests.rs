@@ -36,7 +36,13 @@ impl Bench {
         let input = Input::from_value(Service::Ecr, input);
         let result = self.world.write(|state| {
             let place = Partition { account: ACCOUNT.to_owned(), region: REGION.to_owned() };
-            let mut call = Call { place, now: jiff::Timestamp::now(), settings: &self.settings, state };
+            let mut call = Call {
+                place,
+                access_key: None,
+                now: jiff::Timestamp::now(),
+                settings: &self.settings,
+                state,
+            };
             services::call(&mut call, Service::Ecr, operation, &input)
         });
         let error = result.as_ref().err().map(|error| format!("{}: {}", error.code, error.message));

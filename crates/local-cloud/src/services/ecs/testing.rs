@@ -53,8 +53,13 @@ impl Caller {
     ) -> Result<Vec<u8>, ApiError> {
         let input = Input::from_value(service, parameters);
         let output = self.world.write_if(|state: &mut State| {
-            let mut call =
-                Call { place: place(), now: self.settings.clock.now(), settings: &self.settings, state };
+            let mut call = Call {
+                place: place(),
+                access_key: None,
+                now: self.settings.clock.now(),
+                settings: &self.settings,
+                state,
+            };
             let result = services::call(&mut call, service, operation, &input);
             let changed = result.is_ok() && !services::only_reads(operation);
             (result, changed)

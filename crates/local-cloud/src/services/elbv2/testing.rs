@@ -34,6 +34,7 @@ impl Cloud {
         let input = Input::from_value(service, parameters);
         self.world.write(|state| {
             let mut call = Call {
+                access_key: None,
                 place: Partition { account: "123456789012".into(), region: "eu-central-1".into() },
                 now: self.settings.clock.now(),
                 settings: &self.settings,

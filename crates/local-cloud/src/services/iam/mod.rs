@@ -7,6 +7,7 @@
 
 mod error;
 mod managed;
+mod oidc;
 mod page;
 mod policies;
 mod profiles;
@@ -32,6 +33,8 @@ pub(crate) struct IamState {
     roles: IndexMap<String, Role>,
     policies: IndexMap<String, Policy>,
     profiles: IndexMap<String, InstanceProfile>,
+    /// By ARN.
+    oidc_providers: IndexMap<String, oidc::OidcProvider>,
 }
 
 impl IamState {
@@ -78,6 +81,16 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "AddRoleToInstanceProfile" => profiles::add_role(call, &input.parse()?),
         "RemoveRoleFromInstanceProfile" => profiles::remove_role(call, &input.parse()?),
         "ListInstanceProfilesForRole" => profiles::list_for_role(call, &input.parse()?),
+        "CreateOpenIDConnectProvider" => oidc::create(call, input.parse()?),
+        "GetOpenIDConnectProvider" => oidc::get(call, &input.parse()?),
+        "ListOpenIDConnectProviders" => oidc::list(call),
+        "DeleteOpenIDConnectProvider" => oidc::delete(call, &input.parse()?),
+        "UpdateOpenIDConnectProviderThumbprint" => oidc::update_thumbprint(call, &input.parse()?),
+        "AddClientIDToOpenIDConnectProvider" => oidc::add_client(call, &input.parse()?),
+        "RemoveClientIDFromOpenIDConnectProvider" => oidc::remove_client(call, &input.parse()?),
+        "TagOpenIDConnectProvider" => oidc::tag(call, &input.parse()?),
+        "UntagOpenIDConnectProvider" => oidc::untag(call, &input.parse()?),
+        "ListOpenIDConnectProviderTags" => oidc::list_tags(call, &input.parse()?),
         "GetUser" => get_user(call),
         "ListAccountAliases" => Output::of(&json!({ "AccountAliases": [], "IsTruncated": false })),
         _ => Err(missing(Service::Iam, operation)),

@@ -23,6 +23,7 @@ impl Account {
 
     fn ask(&mut self, operation: &str, parameters: Value) -> Result<Value, ApiError> {
         let mut call = Call {
+            access_key: None,
             place: Partition { account: "123456789012".into(), region: "eu-central-1".into() },
             now: self.settings.clock.now(),
             settings: &self.settings,
@@ -104,4 +105,26 @@ fn a_policy_keeps_its_versions() {
     assert_eq!(conflict.code, "DeleteConflict");
     account.ask("DeletePolicyVersion", json!({ "PolicyArn": arn, "VersionId": "v1" })).expect("deleted");
     account.ask("DeletePolicy", json!({ "PolicyArn": arn })).expect("deleted");
+}
+
+#[test]
+fn an_identity_provider_is_known_by_its_host() {
+    let mut account = Account::new();
+    let asked = json!({
+        "Url": "https://token.actions.githubusercontent.com", "ClientIDList": ["sts.amazonaws.com"],
+        "ThumbprintList": ["6938fd4d98bab03faadb97b34396831e3780aea1"],
+    });
+    let made = account.ask("CreateOpenIDConnectProvider", asked.clone()).expect("made");
+    let arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com";
+    assert_eq!(made["OpenIDConnectProviderArn"], arn);
+    let twice = account.ask("CreateOpenIDConnectProvider", asked).expect_err("refused");
+    assert_eq!(twice.code, "EntityAlreadyExists");
+    let client = json!({ "OpenIDConnectProviderArn": arn, "ClientID": "other" });
+    account.ask("AddClientIDToOpenIDConnectProvider", client).expect("added");
+    let which = json!({ "OpenIDConnectProviderArn": arn });
+    let seen = account.ask("GetOpenIDConnectProvider", which.clone()).expect("seen");
+    assert_eq!(seen["ClientIDList"], json!(["sts.amazonaws.com", "other"]));
+    account.ask("DeleteOpenIDConnectProvider", which.clone()).expect("deleted");
+    let gone = account.ask("GetOpenIDConnectProvider", which).expect_err("gone");
+    assert_eq!(gone.code, "NoSuchEntity");
 }

@@ -52,6 +52,8 @@ pub(super) fn create(call: &mut Call<'_>, input: Create) -> Result<Output, ApiEr
         kms_key: input.kms_key_id,
         tags: input.tags,
         streams: BTreeMap::new(),
+        metric_filters: vec![],
+        subscription_filters: vec![],
     };
     groups.insert(input.log_group_name, group);
     Ok(Output::empty())
@@ -73,7 +75,7 @@ struct Shown {
     log_group_name: String,
     creation_time: i64,
     retention_in_days: Option<i64>,
-    metric_filter_count: u32,
+    metric_filter_count: usize,
     arn: String,
     log_group_arn: String,
     stored_bytes: usize,
@@ -110,7 +112,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Describe) -> Result<Output, 
                 log_group_name: name,
                 creation_time: group.created,
                 retention_in_days: group.retention_days,
-                metric_filter_count: 0,
+                metric_filter_count: group.metric_filters.len(),
                 stored_bytes: events.map(size).sum(),
                 kms_key_id: group.kms_key,
                 log_group_class: group.class,

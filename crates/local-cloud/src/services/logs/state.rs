@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::errors;
+use super::filters::{MetricFilter, SubscriptionFilter};
 use crate::services::tag::Tags;
 use crate::wire::ApiError;
 
@@ -18,6 +19,16 @@ const KEPT: usize = 10_000;
 pub(crate) struct LogsState {
     /// By name.
     pub(super) groups: BTreeMap<String, Group>,
+    /// By name.
+    pub(super) resource_policies: BTreeMap<String, ResourcePolicy>,
+}
+
+/// Says who may write.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ResourcePolicy {
+    pub(super) document: String,
+    /// Milliseconds since 1970.
+    pub(super) updated: i64,
 }
 
 /// A log group.
@@ -30,6 +41,10 @@ pub(super) struct Group {
     pub(super) tags: Tags,
     /// By name.
     pub(super) streams: BTreeMap<String, Stream>,
+    #[serde(default)]
+    pub(super) metric_filters: Vec<MetricFilter>,
+    #[serde(default)]
+    pub(super) subscription_filters: Vec<SubscriptionFilter>,
 }
 
 /// A log stream. Times are milliseconds since 1970.
@@ -108,6 +123,8 @@ impl LogsState {
                 kms_key: None,
                 tags: Tags::default(),
                 streams: BTreeMap::new(),
+                metric_filters: vec![],
+                subscription_filters: vec![],
             };
             self.groups.insert(group.to_owned(), made);
         }

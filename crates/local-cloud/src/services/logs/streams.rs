@@ -60,6 +60,9 @@ pub(super) fn delete(call: &mut Call<'_>, input: &Name) -> Result<Output, ApiErr
     group.streams.remove(&input.log_stream_name).map(|_| Output::empty()).ok_or_else(errors::no_stream)
 }
 
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_DescribeLogStreams.html>
+const ORDERS: [&str; 2] = ["LogStreamName", "LastEventTime"];
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Describe {
@@ -89,6 +92,10 @@ struct Shown {
 pub(super) fn describe(call: &mut Call<'_>, input: &Describe) -> Result<Output, ApiError> {
     let group_name = input.group.name()?;
     let by_time = input.order_by.as_deref() == Some("LastEventTime");
+    if let Some(order) = input.order_by.as_deref().filter(|order| !ORDERS.contains(order)) {
+        let text = "Member must satisfy enum value set: [LogStreamName, LastEventTime]";
+        return Err(errors::constraint(order, "orderBy", text));
+    }
     if by_time && input.log_stream_name_prefix.is_some() {
         return Err(errors::invalid("Cannot order by LastEventTime with a logStreamNamePrefix."));
     }

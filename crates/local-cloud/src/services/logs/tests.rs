@@ -26,7 +26,7 @@ impl Bench {
         let result = self.world.write(|state| {
             let place = Partition { account: "123456789012".to_owned(), region: "eu-west-1".to_owned() };
             let now = jiff::Timestamp::now();
-            let mut call = Call { place, now, settings: &self.settings, state };
+            let mut call = Call { place, access_key: None, now, settings: &self.settings, state };
             services::call(&mut call, Service::Logs, operation, &input)
         });
         if let Err(error) = &result {
@@ -116,4 +116,52 @@ fn events_are_read_in_both_directions() {
     let old = json!([{ "timestamp": 1, "message": "old" }]);
     let rejected = bench.ok("PutLogEvents", with(json!({ "logEvents": old })));
     assert_eq!(rejected["rejectedLogEventsInfo"], json!({ "tooOldLogEventEndIndex": 1 }));
+}
+
+#[test]
+fn a_group_has_filters() {
+    let bench = Bench::new();
+    let metric = json!({
+        "logGroupName": "/ecs/hello", "filterName": "errors", "filterPattern": "ERROR",
+        "metricTransformations": [
+            { "metricName": "Errors", "metricNamespace": "Hello", "metricValue": "1" }
+        ],
+    });
+    let early = bench.error("PutMetricFilter", metric.clone());
+    insta::assert_snapshot!(early, @"ResourceNotFoundException: The specified log group does not exist.");
+    bench.ok("CreateLogGroup", group());
+    bench.ok("PutMetricFilter", metric);
+    assert_eq!(bench.ok("DescribeLogGroups", json!({}))["logGroups"][0]["metricFilterCount"], 1);
+    let by_metric = json!({ "metricName": "Errors", "metricNamespace": "Other" });
+    assert_eq!(bench.ok("DescribeMetricFilters", by_metric)["metricFilters"], json!([]));
+    let subscribe = |name: &str| {
+        json!({
+            "logGroupName": "/ecs/hello", "filterName": name, "filterPattern": "",
+            "destinationArn": "arn:aws:lambda:eu-west-1:123456789012:function:ship",
+        })
+    };
+    bench.ok("PutSubscriptionFilter", subscribe("a"));
+    bench.ok("PutSubscriptionFilter", subscribe("b"));
+    let third = bench.error("PutSubscriptionFilter", subscribe("c"));
+    insta::assert_snapshot!(third, @"LimitExceededException: Resource limit exceeded.");
+    let shown = bench.ok("DescribeSubscriptionFilters", group());
+    assert_eq!(shown["subscriptionFilters"][0]["distribution"], "ByLogStream");
+    let which = json!({ "logGroupName": "/ecs/hello", "filterName": "errors" });
+    bench.ok("DeleteMetricFilter", which.clone());
+    let gone = bench.error("DeleteMetricFilter", which);
+    insta::assert_snapshot!(gone, @"ResourceNotFoundException: The specified metric filter does not exist.");
+}
+
+#[test]
+fn policies_of_a_region_are_kept() {
+    let bench = Bench::new();
+    let policy = json!({ "policyName": "route53", "policyDocument": "{}" });
+    bench.ok("PutResourcePolicy", policy);
+    assert_eq!(
+        bench.ok("DescribeResourcePolicies", json!({}))["resourcePolicies"][0]["policyName"],
+        "route53"
+    );
+    bench.ok("DeleteResourcePolicy", json!({ "policyName": "route53" }));
+    let gone = bench.error("DeleteResourcePolicy", json!({ "policyName": "route53" }));
+    insta::assert_snapshot!(gone, @"ResourceNotFoundException: Policy with name [route53] does not exist");
 }

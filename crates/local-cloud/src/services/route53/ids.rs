@@ -13,7 +13,7 @@ pub(super) fn new(prefix: char) -> String {
     std::iter::once(prefix).chain(tail).collect()
 }
 
-/// An id without its `/hostedzone/`, `/change/` or `/healthcheck/`.
+/// An id without its `/hostedzone/`, `/change/`, `/healthcheck/` or `/delegationset/`.
 pub(super) fn bare(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
 }

@@ -6,14 +6,17 @@
 //! Source: docs.aws.amazon.com/Route53/latest/APIReference
 
 mod batch;
+mod delegation_sets;
 mod domain;
 mod health_checks;
 mod ids;
 mod listing;
+mod query_logging;
 mod record_set;
 mod request;
 mod tags;
 mod values;
+mod vpcs;
 mod zones;
 
 use std::collections::BTreeMap;
@@ -38,6 +41,10 @@ pub(crate) struct Route53State {
     pub(crate) zones: BTreeMap<String, Zone>,
     /// By id, oldest first; only the latest are kept.
     changes: IndexMap<String, Change>,
+    /// Reusable ones, by id without `/delegationset/`.
+    delegation_sets: BTreeMap<String, delegation_sets::DelegationSet>,
+    /// By id.
+    query_logging: BTreeMap<String, query_logging::QueryLogging>,
     /// By id.
     health_checks: BTreeMap<String, health_checks::HealthCheck>,
 }
@@ -78,6 +85,18 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "ChangeTagsForResource" => tags::change(call, input.parse()?),
         "ListTagsForResource" => tags::list(call, &input.parse()?),
         "ListTagsForResources" => tags::list_many(call, &input.parse()?),
+        "AssociateVPCWithHostedZone" => vpcs::associate(call, input.parse()?),
+        "DisassociateVPCFromHostedZone" => vpcs::disassociate(call, &input.parse()?),
+        "ListHostedZonesByVPC" => vpcs::list_zones(call, &input.parse()?),
+        "CreateReusableDelegationSet" => delegation_sets::create(call, &input.parse()?),
+        "GetReusableDelegationSet" => delegation_sets::get(call, &input.parse()?),
+        "ListReusableDelegationSets" => delegation_sets::list(call, &input.parse()?),
+        "DeleteReusableDelegationSet" => delegation_sets::delete(call, &input.parse()?),
+        "CreateQueryLoggingConfig" => query_logging::create(call, &input.parse()?),
+        "GetQueryLoggingConfig" => query_logging::get(call, &input.parse()?),
+        "ListQueryLoggingConfigs" => query_logging::list(call, &input.parse()?),
+        "DeleteQueryLoggingConfig" => query_logging::delete(call, &input.parse()?),
+        "GetDNSSEC" => zones::dnssec(call, &input.parse()?),
         "CreateHealthCheck" => health_checks::create(call, input.parse()?),
         "GetHealthCheck" => health_checks::get(call, &input.parse()?),
         "GetHealthCheckCount" => health_checks::count(call),

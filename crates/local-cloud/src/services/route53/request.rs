@@ -46,6 +46,20 @@ fn operation<'a>(method: &Method, path: &[&'a str]) -> Option<(&'static str, InP
         ("DELETE", ["hostedzone", id]) => ("DeleteHostedZone", vec![("Id", id)]),
         ("POST", ["hostedzone", id, "rrset"]) => ("ChangeResourceRecordSets", vec![("HostedZoneId", id)]),
         ("GET", ["hostedzone", id, "rrset"]) => ("ListResourceRecordSets", vec![("HostedZoneId", id)]),
+        ("GET", ["hostedzone", id, "dnssec"]) => ("GetDNSSEC", vec![("Id", id)]),
+        ("POST", ["hostedzone", id, "associatevpc"]) => ("AssociateVPCWithHostedZone", vec![("Id", id)]),
+        ("POST", ["hostedzone", id, "disassociatevpc"]) => {
+            ("DisassociateVPCFromHostedZone", vec![("Id", id)])
+        }
+        ("GET", ["hostedzonesbyvpc"]) => ("ListHostedZonesByVPC", vec![]),
+        ("POST", ["delegationset"]) => ("CreateReusableDelegationSet", vec![]),
+        ("GET", ["delegationset"]) => ("ListReusableDelegationSets", vec![]),
+        ("GET", ["delegationset", id]) => ("GetReusableDelegationSet", vec![("Id", id)]),
+        ("DELETE", ["delegationset", id]) => ("DeleteReusableDelegationSet", vec![("Id", id)]),
+        ("POST", ["queryloggingconfig"]) => ("CreateQueryLoggingConfig", vec![]),
+        ("GET", ["queryloggingconfig"]) => ("ListQueryLoggingConfigs", vec![]),
+        ("GET", ["queryloggingconfig", id]) => ("GetQueryLoggingConfig", vec![("Id", id)]),
+        ("DELETE", ["queryloggingconfig", id]) => ("DeleteQueryLoggingConfig", vec![("Id", id)]),
         ("GET", ["change", id]) => ("GetChange", vec![("Id", id)]),
         ("POST", ["tags", kind]) => ("ListTagsForResources", vec![("ResourceType", kind)]),
         ("GET", ["tags", kind, id]) => {
@@ -71,6 +85,10 @@ fn query_name(name: &str) -> &str {
         "hostedzoneid" => "HostedZoneId",
         "hostedzonetype" => "HostedZoneType",
         "delegationsetid" => "DelegationSetId",
+        "maxresults" => "MaxResults",
+        "nexttoken" => "NextToken",
+        "vpcid" => "VPCId",
+        "vpcregion" => "VPCRegion",
         "marker" => "Marker",
         "maxitems" => "MaxItems",
         "name" => "StartRecordName",

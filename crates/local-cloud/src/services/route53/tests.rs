@@ -24,6 +24,7 @@ impl Dns {
 
     fn ask(&mut self, operation: &str, parameters: Value) -> Result<Value, ApiError> {
         let mut call = Call {
+            access_key: None,
             place: Partition { account: "123456789012".into(), region: "us-east-1".into() },
             now: self.settings.clock.now(),
             settings: &self.settings,
@@ -225,4 +226,65 @@ fn requests_are_routed_by_method_and_path() {
         (operation.as_str(), &parameters["StartRecordName"]),
         ("ListResourceRecordSets", &json!("a.b"))
     );
+}
+
+#[test]
+fn a_private_zone_keeps_its_last_vpc() {
+    let mut dns = Dns::new();
+    let vpc = |id: &str| json!({ "VPCId": id, "VPCRegion": "us-east-1" });
+    let public = dns.zone("public.test");
+    let refused = dns
+        .ask("AssociateVPCWithHostedZone", json!({ "Id": public, "VPC": vpc("vpc-1") }))
+        .expect_err("refused");
+    assert_eq!(refused.code, "PublicZoneVPCAssociation");
+    let made = json!({ "Name": "inner.test", "CallerReference": "inner", "VPC": vpc("vpc-1") });
+    let zone = dns.ask("CreateHostedZone", made).expect("made")["HostedZone"]["Id"].clone();
+    dns.ask("AssociateVPCWithHostedZone", json!({ "Id": zone, "VPC": vpc("vpc-2") })).expect("associated");
+    let seen = dns.ask("GetHostedZone", json!({ "Id": zone })).expect("seen");
+    assert_eq!(seen["VPCs"].as_array().map(Vec::len), Some(2));
+    let zones = dns.ask("ListHostedZonesByVPC", vpc("vpc-2")).expect("list");
+    assert_eq!(zones["HostedZoneSummaries"][0]["Name"], "inner.test.");
+    let other = json!({ "Name": "inner.test", "CallerReference": "again", "VPC": vpc("vpc-1") });
+    assert_eq!(dns.ask("CreateHostedZone", other).expect_err("refused").code, "ConflictingDomainExists");
+    dns.ask("DisassociateVPCFromHostedZone", json!({ "Id": zone, "VPC": vpc("vpc-1") })).expect("gone");
+    let last = dns
+        .ask("DisassociateVPCFromHostedZone", json!({ "Id": zone, "VPC": vpc("vpc-2") }))
+        .expect_err("refused");
+    assert_eq!(last.code, "LastVPCAssociation");
+}
+
+#[test]
+fn zones_share_a_delegation_set() {
+    let mut dns = Dns::new();
+    let set = dns.ask("CreateReusableDelegationSet", json!({ "CallerReference": "a" })).expect("made");
+    let id = set["DelegationSet"]["Id"].clone();
+    let twice = dns.ask("CreateReusableDelegationSet", json!({ "CallerReference": "a" }));
+    assert_eq!(twice.expect_err("refused").code, "DelegationSetAlreadyCreated");
+    let made = json!({ "Name": "a.test", "CallerReference": "z", "DelegationSetId": id });
+    let zone = dns.ask("CreateHostedZone", made).expect("made");
+    assert_eq!(zone["DelegationSet"]["Id"], id);
+    let refused = dns.ask("DeleteReusableDelegationSet", json!({ "Id": id })).expect_err("refused");
+    assert_eq!(refused.code, "DelegationSetInUse");
+    let listed = dns.ask("ListHostedZones", json!({ "DelegationSetId": id })).expect("list");
+    assert_eq!(listed["HostedZones"].as_array().map(Vec::len), Some(1));
+    let unknown = dns.ask("GetReusableDelegationSet", json!({ "Id": "N0" })).expect_err("refused");
+    assert_eq!(unknown.code, "NoSuchDelegationSet");
+}
+
+#[test]
+fn queries_are_logged_to_a_group_that_exists() {
+    let mut dns = Dns::new();
+    let zone = dns.zone("logged.test");
+    let arn = "arn:aws:logs:us-east-1:123456789012:log-group:/dns";
+    let asked = json!({ "HostedZoneId": zone, "CloudWatchLogsLogGroupArn": arn });
+    let refused = dns.ask("CreateQueryLoggingConfig", asked.clone()).expect_err("refused");
+    assert_eq!(refused.code, "NoSuchCloudWatchLogsLogGroup");
+    dns.state.region_mut("123456789012", "us-east-1").logs.ensure_group("/dns");
+    let made = dns.ask("CreateQueryLoggingConfig", asked.clone()).expect("made");
+    let refused = dns.ask("CreateQueryLoggingConfig", asked).expect_err("refused");
+    assert_eq!(refused.code, "QueryLoggingConfigAlreadyExists");
+    let id = made["QueryLoggingConfig"]["Id"].clone();
+    dns.ask("DeleteQueryLoggingConfig", json!({ "Id": id })).expect("deleted");
+    let listed = dns.ask("ListQueryLoggingConfigs", json!({ "HostedZoneId": zone })).expect("list");
+    assert_eq!(listed["QueryLoggingConfigs"], json!([]));
 }

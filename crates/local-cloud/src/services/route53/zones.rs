@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::record_set::RecordSet;
 use super::tags::Tag;
-use super::{batch, domain, ids};
+use super::vpcs::{self, Vpc};
+use super::{batch, delegation_sets, domain, ids};
 use crate::services::Call;
 use crate::wire::{ApiError, Output};
 
@@ -18,13 +19,17 @@ pub(crate) struct Zone {
     pub(super) caller_reference: String,
     pub(super) comment: Option<String>,
     /// Of a private zone.
-    pub(super) vpc: Option<Value>,
+    #[serde(rename = "vpc", default, deserialize_with = "vpcs::one_or_many")]
+    pub(super) vpcs: Vec<Vpc>,
+    /// Its reusable delegation set, if it has one.
+    #[serde(default)]
+    pub(super) delegation_set: Option<String>,
     /// In the order of their keys.
     pub(crate) records: Vec<RecordSet>,
     pub(super) tags: Vec<Tag>,
 }
 
-const NAME_SERVERS: [&str; 4] =
+pub(super) const NAME_SERVERS: [&str; 4] =
     ["ns-2048.awsdns-64.com", "ns-2049.awsdns-65.net", "ns-2050.awsdns-66.org", "ns-2051.awsdns-67.co.uk"];
 
 impl Zone {
@@ -33,7 +38,7 @@ impl Zone {
         name: &str,
         caller_reference: String,
         comment: Option<String>,
-        vpc: Option<Value>,
+        vpc: Option<Vpc>,
     ) -> Self {
         let servers = NAME_SERVERS.iter().map(|server| format!("{server}."));
         let soa = format!("{}. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400", NAME_SERVERS[0]);
@@ -41,7 +46,8 @@ impl Zone {
             name: name.to_owned(),
             caller_reference,
             comment,
-            vpc,
+            vpcs: vpc.into_iter().collect(),
+            delegation_set: None,
             records: vec![
                 RecordSet::of(name, "NS", 172_800, servers),
                 RecordSet::of(name, "SOA", 900, [soa]),
@@ -60,14 +66,19 @@ impl Zone {
             "Id": format!("/hostedzone/{id}"),
             "Name": self.name,
             "CallerReference": self.caller_reference,
-            "Config": { "Comment": self.comment, "PrivateZone": self.vpc.is_some() },
+            "Config": { "Comment": self.comment, "PrivateZone": self.is_private() },
             "ResourceRecordSetCount": self.records.len(),
         })
     }
 
     /// Public zones have name servers, private ones VPCs.
     fn delegation(&self) -> Option<Value> {
-        self.vpc.is_none().then(|| json!({ "NameServers": NAME_SERVERS }))
+        let id = self.delegation_set.as_ref().map(|id| format!("/delegationset/{id}"));
+        (!self.is_private()).then(|| json!({ "Id": id, "NameServers": NAME_SERVERS }))
+    }
+
+    pub(super) fn is_private(&self) -> bool {
+        !self.vpcs.is_empty()
     }
 }
 
@@ -78,7 +89,8 @@ pub(super) struct CreateInput {
     caller_reference: String,
     hosted_zone_config: Config,
     #[serde(rename = "VPC")]
-    vpc: Option<Value>,
+    vpc: Option<Vpc>,
+    delegation_set_id: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -107,14 +119,23 @@ pub(super) fn create(call: &mut Call<'_>, input: CreateInput) -> Result<Output, 
             "A hosted zone has already been created with the specified caller reference.",
         ));
     }
+    if let Some(vpc) = &input.vpc {
+        vpcs::check_conflict(state.zones.values(), &name, vpc)?;
+    }
     let id = ids::new('Z');
-    let zone = Zone::new(&name, input.caller_reference, input.hosted_zone_config.comment, input.vpc);
+    let set = input.delegation_set_id.as_deref().map(ids::bare);
+    if let Some(unknown) = set.filter(|id| !state.delegation_sets.contains_key(*id)) {
+        return Err(delegation_sets::unknown(unknown));
+    }
+    let set = set.map(str::to_owned);
+    let mut zone = Zone::new(&name, input.caller_reference, input.hosted_zone_config.comment, input.vpc);
+    zone.delegation_set = set;
     let change = batch::record_change(state, now, None);
     let answer = json!({
         "HostedZone": zone.shown(&id),
         "ChangeInfo": change,
         "DelegationSet": zone.delegation(),
-        "VPC": zone.vpc,
+        "VPC": zone.vpcs.first(),
     });
     let location = format!("https://route53.amazonaws.com/2013-04-01/hostedzone/{id}");
     state.zones.insert(id, zone);
@@ -133,8 +154,15 @@ pub(super) fn get(call: &mut Call<'_>, input: &IdInput) -> Result<Output, ApiErr
     Output::of(&json!({
         "HostedZone": zone.shown(id),
         "DelegationSet": zone.delegation(),
-        "VPCs": zone.vpc.as_ref().map(|vpc| [vpc]),
+        "VPCs": zone.is_private().then_some(&zone.vpcs),
     }))
+}
+
+/// No zone is signed.
+pub(super) fn dnssec(call: &mut Call<'_>, input: &IdInput) -> Result<Output, ApiError> {
+    let id = ids::bare(&input.id);
+    call.account().route53.zones.get(id).ok_or_else(|| ids::no_zone(id))?;
+    Output::of(&json!({ "Status": { "ServeSignature": "NOT_SIGNING" }, "KeySigningKeys": [] }))
 }
 
 pub(super) fn count(call: &mut Call<'_>) -> Result<Output, ApiError> {
@@ -161,6 +189,7 @@ pub(super) struct ListInput {
     marker: Option<String>,
     max_items: Option<String>,
     hosted_zone_type: Option<String>,
+    delegation_set_id: Option<String>,
 }
 
 pub(super) fn list(call: &mut Call<'_>, input: &ListInput) -> Result<Output, ApiError> {
@@ -172,11 +201,13 @@ pub(super) fn list(call: &mut Call<'_>, input: &ListInput) -> Result<Output, Api
     {
         return Err(ids::no_zone(marker));
     }
+    let set = input.delegation_set_id.as_deref().map(ids::bare);
     let private_only = input.hosted_zone_type.as_deref() == Some("PrivateHostedZone");
     let mut rest = zones
         .iter()
         .filter(|(id, _)| marker.is_none_or(|marker| id.as_str() >= marker))
-        .filter(|(_, zone)| !private_only || zone.vpc.is_some());
+        .filter(|(_, zone)| !private_only || zone.is_private())
+        .filter(|(_, zone)| set.is_none() || zone.delegation_set.as_deref() == set);
     let shown: Vec<_> = rest.by_ref().take(size).map(|(id, zone)| zone.shown(id)).collect();
     let next = rest.next().map(|(id, _)| id);
     Output::of(&json!({
