@@ -15,8 +15,8 @@ use clap::Parser;
 
 use arguments::{Arguments, Command};
 
-/// A run with nothing to do is short and allocates much, on several threads: with the system's allocator a
-/// tenth of it is spent growing heaps.
+/// A run with nothing to do is short and allocates much, on several threads, for each of which the system's
+/// allocator grows a heap page by page.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
