@@ -38,6 +38,13 @@ pub(super) fn no_gateway(id: &str) -> ApiError {
     )
 }
 
+pub(super) fn no_interface(id: &str) -> ApiError {
+    ApiError::sender(
+        "InvalidNetworkInterfaceID.NotFound",
+        format!("The networkInterface ID '{id}' does not exist"),
+    )
+}
+
 pub(super) fn dependency(message: impl Into<String>) -> ApiError {
     ApiError::sender("DependencyViolation", message)
 }

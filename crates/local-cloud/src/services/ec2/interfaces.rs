@@ -5,14 +5,14 @@ use std::net::Ipv4Addr;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::error::{no_group, no_subnet};
+use super::error::{no_group, no_interface, no_subnet};
 use super::filter::{Filter, Filtered, page, passes};
 use super::tags::TagItem;
 use super::{Ec2State, ids};
 use crate::services::Call;
 use crate::wire::{ApiError, Output};
 
-/// A network interface that a service made.
+/// A network interface that a service made, or a customer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NetworkInterface {
@@ -31,7 +31,14 @@ pub(crate) struct NetworkInterface {
     pub(crate) groups: Vec<String>,
     /// Address under which it is seen from outside, if it has one.
     pub(crate) public_ip: Option<Ipv4Addr>,
+    /// Which service made it; empty for one that the customer made.
     requester_id: String,
+    #[serde(default = "checked")]
+    pub(super) source_dest_check: bool,
+}
+
+fn checked() -> bool {
+    true
 }
 
 /// What a service asks for.
@@ -75,6 +82,7 @@ impl Ec2State {
             // From the block for documentation: it must not look like somebody's address.
             public_ip: new.public_ip.then(|| Ipv4Addr::new(198, 18 + (a & 1), b, a | 1)),
             requester_id: new.requester.to_owned(),
+            source_dest_check: true,
         };
         self.interfaces.insert(interface.network_interface_id.clone(), interface.clone());
         Ok(interface)
@@ -84,6 +92,11 @@ impl Ec2State {
     pub(crate) fn remove_interface(&mut self, id: &str) {
         self.interfaces.shift_remove(id);
         self.tags.remove(id);
+    }
+
+    /// An interface as answers show it.
+    pub(super) fn shown_interface(&self, account: &str, id: &str) -> Result<impl Serialize, ApiError> {
+        self.interfaces.get(id).map(|found| shown(self, account, found)).ok_or_else(|| no_interface(id))
     }
 
     /// Puts an interface into other security groups.
@@ -99,6 +112,21 @@ impl Ec2State {
     }
 }
 
+impl NetworkInterface {
+    /// Whether a service made it: only that service may change it.
+    pub(super) fn is_managed(&self) -> bool {
+        !self.requester_id.is_empty()
+    }
+
+    fn status(&self) -> &'static str {
+        if self.is_managed() { "in-use" } else { "available" }
+    }
+}
+
+fn private_dns_name(address: Ipv4Addr) -> String {
+    format!("ip-{}.ec2.internal", address.to_string().replace('.', "-"))
+}
+
 impl Filtered for NetworkInterface {
     fn values(&self, filter: &str) -> Option<Vec<String>> {
         Some(vec![match filter {
@@ -110,8 +138,11 @@ impl Filtered for NetworkInterface {
             "group-id" => return Some(self.groups.clone()),
             "mac-address" => self.mac_address.clone(),
             "requester-id" => self.requester_id.clone(),
-            "requester-managed" => "true".to_owned(),
-            "status" => "in-use".to_owned(),
+            "requester-managed" => self.is_managed().to_string(),
+            "status" => self.status().to_owned(),
+            "private-dns-name" => private_dns_name(self.private_ip_address),
+            "group-name" => return Some(Vec::new()),
+            "source-dest-check" => self.source_dest_check.to_string(),
             "interface-type" => "interface".to_owned(),
             "private-ip-address" | "addresses.private-ip-address" => self.private_ip_address.to_string(),
             "association.public-ip" | "addresses.association.public-ip" => {
@@ -149,14 +180,15 @@ struct Shown {
     availability_zone: String,
     description: String,
     owner_id: String,
-    requester_id: String,
+    requester_id: Option<String>,
     requester_managed: bool,
     status: &'static str,
     mac_address: String,
     private_ip_address: Ipv4Addr,
+    private_dns_name: String,
     source_dest_check: bool,
     group_set: Vec<GroupItem>,
-    attachment: Attachment,
+    attachment: Option<Attachment>,
     association: Option<Association>,
     tag_set: Vec<TagItem>,
     private_ip_addresses_set: Vec<PrivateAddress>,
@@ -183,8 +215,10 @@ struct Attachment {
 #[derive(Serialize, Clone)]
 #[serde(rename_all = "camelCase")]
 struct Association {
+    allocation_id: Option<String>,
+    association_id: Option<String>,
     public_ip: Ipv4Addr,
-    ip_owner_id: &'static str,
+    ip_owner_id: String,
 }
 
 #[derive(Serialize)]
@@ -196,7 +230,16 @@ struct PrivateAddress {
 }
 
 fn shown(ec2: &Ec2State, account: &str, interface: &NetworkInterface) -> Shown {
-    let association = interface.public_ip.map(|public_ip| Association { public_ip, ip_owner_id: "amazon" });
+    let association = interface.public_ip.map(|public_ip| {
+        let mut all = ec2.addresses.values();
+        let own = all.find(|address| address.public_ip == public_ip);
+        Association {
+            allocation_id: own.map(|address| address.allocation_id.clone()),
+            association_id: own.and_then(|address| address.association_id.clone()),
+            public_ip,
+            ip_owner_id: own.map_or("amazon", |_| account).to_owned(),
+        }
+    });
     let group_name = |id: &String| ec2.groups.get(id).map_or(String::new(), |group| group.group_name.clone());
     Shown {
         network_interface_id: interface.network_interface_id.clone(),
@@ -205,24 +248,25 @@ fn shown(ec2: &Ec2State, account: &str, interface: &NetworkInterface) -> Shown {
         availability_zone: interface.availability_zone.clone(),
         description: interface.description.clone(),
         owner_id: account.to_owned(),
-        requester_id: interface.requester_id.clone(),
-        requester_managed: true,
-        status: "in-use",
+        requester_id: Some(interface.requester_id.clone()).filter(|_| interface.is_managed()),
+        requester_managed: interface.is_managed(),
+        status: interface.status(),
         mac_address: interface.mac_address.clone(),
         private_ip_address: interface.private_ip_address,
-        source_dest_check: true,
+        private_dns_name: private_dns_name(interface.private_ip_address),
+        source_dest_check: interface.source_dest_check,
         group_set: interface
             .groups
             .iter()
             .map(|id| GroupItem { group_id: id.clone(), group_name: group_name(id) })
             .collect(),
-        attachment: Attachment {
+        attachment: interface.is_managed().then(|| Attachment {
             attachment_id: interface.network_interface_id.replacen("eni-", "ela-attach-", 1),
             instance_owner_id: interface.requester_id.clone(),
             device_index: 1,
             status: "attached",
             delete_on_termination: false,
-        },
+        }),
         association: association.clone(),
         tag_set: ec2.tag_set(&interface.network_interface_id),
         private_ip_addresses_set: vec![PrivateAddress {
@@ -238,8 +282,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
     let account = call.place.account.clone();
     let ec2 = &call.region().ec2;
     if let Some(id) = input.network_interface_id.iter().find(|id| !ec2.interfaces.contains_key(*id)) {
-        let message = format!("The networkInterface ID '{id}' does not exist");
-        return Err(ApiError::sender("InvalidNetworkInterfaceID.NotFound", message));
+        return Err(no_interface(id));
     }
     let mut found = Vec::new();
     for interface in ec2.interfaces.values() {

@@ -4,13 +4,19 @@
 //! Source: docs.aws.amazon.com/AWSEC2/latest/APIReference. Error codes:
 //! docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 
+mod addresses;
 mod error;
 mod filter;
 mod gateways;
 mod groups;
 mod ids;
+mod interface_changes;
 mod interfaces;
+mod nat;
+mod network_acls;
+mod nothing;
 mod places;
+mod route;
 mod routes;
 mod rules;
 mod seed;
@@ -22,6 +28,7 @@ mod vpcs;
 
 use std::collections::BTreeMap;
 
+use http::StatusCode;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +52,8 @@ pub(crate) struct Ec2State {
     route_tables: IndexMap<String, routes::RouteTable>,
     gateways: IndexMap<String, gateways::InternetGateway>,
     interfaces: IndexMap<String, NetworkInterface>,
+    addresses: IndexMap<String, addresses::Address>,
+    nat_gateways: IndexMap<String, nat::NatGateway>,
     vpc_attributes: BTreeMap<String, vpcs::Attributes>,
     /// Which host of a subnet is given out next.
     next_host: BTreeMap<String, u32>,
@@ -86,6 +95,10 @@ impl Ec2State {
 
 /// Carries out `operation`.
 pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Result<Output, ApiError> {
+    if input.parse::<DryRun>()?.dry_run {
+        let message = "Request would have succeeded, but DryRun flag is set.";
+        return Err(ApiError::sender("DryRunOperation", message).with_status(StatusCode::PRECONDITION_FAILED));
+    }
     match operation {
         "CreateVpc" => vpcs::create(call, &input.parse()?),
         "CreateDefaultVpc" => vpcs::create_default(call),
@@ -106,28 +119,57 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "AuthorizeSecurityGroupEgress" => rules::authorize(call, &input.parse()?, rules::Direction::Egress),
         "RevokeSecurityGroupIngress" => rules::revoke(call, &input.parse()?, rules::Direction::Ingress),
         "RevokeSecurityGroupEgress" => rules::revoke(call, &input.parse()?, rules::Direction::Egress),
+        "ModifySecurityGroupRules" => rules::modify(call, &input.parse()?),
+        "UpdateSecurityGroupRuleDescriptionsIngress" => {
+            rules::update_descriptions(call, &input.parse()?, &input.parse()?, rules::Direction::Ingress)
+        }
+        "UpdateSecurityGroupRuleDescriptionsEgress" => {
+            rules::update_descriptions(call, &input.parse()?, &input.parse()?, rules::Direction::Egress)
+        }
         "CreateRouteTable" => routes::create(call, &input.parse()?),
         "DeleteRouteTable" => routes::delete(call, &input.parse()?),
         "DescribeRouteTables" => routes::describe(call, &input.parse()?),
         "AssociateRouteTable" => routes::associate(call, &input.parse()?),
         "DisassociateRouteTable" => routes::disassociate(call, &input.parse()?),
-        "CreateRoute" => routes::create_route(call, &input.parse()?),
-        "DeleteRoute" => routes::delete_route(call, &input.parse()?),
+        "ReplaceRouteTableAssociation" => routes::replace_association(call, &input.parse()?),
+        "CreateRoute" => route::create(call, &input.parse()?),
+        "ReplaceRoute" => route::replace(call, &input.parse()?),
+        "DeleteRoute" => route::delete(call, &input.parse()?),
         "CreateInternetGateway" => gateways::create(call, &input.parse()?),
         "DeleteInternetGateway" => gateways::delete(call, &input.parse()?),
         "DescribeInternetGateways" => gateways::describe(call, &input.parse()?),
         "AttachInternetGateway" => gateways::attach(call, &input.parse()?),
         "DetachInternetGateway" => gateways::detach(call, &input.parse()?),
+        "AllocateAddress" => addresses::allocate(call, &input.parse()?),
+        "ReleaseAddress" => addresses::release(call, &input.parse()?),
+        "DescribeAddresses" => addresses::describe(call, &input.parse()?),
+        "AssociateAddress" => addresses::associate(call, &input.parse()?),
+        "DisassociateAddress" => addresses::disassociate(call, &input.parse()?),
+        "CreateNatGateway" => nat::create(call, &input.parse()?),
+        "DeleteNatGateway" => nat::delete(call, &input.parse()?),
+        "DescribeNatGateways" => nat::describe(call, &input.parse()?),
+        "DescribeNetworkAcls" => network_acls::describe(call, &input.parse()?),
+        "DescribeDhcpOptions" => network_acls::describe_dhcp_options(call, &input.parse()?),
+        "CreateNetworkInterface" => interface_changes::create(call, &input.parse()?),
+        "DeleteNetworkInterface" => interface_changes::delete(call, &input.parse()?),
+        "ModifyNetworkInterfaceAttribute" => interface_changes::modify_attribute(call, &input.parse()?),
+        "DescribeNetworkInterfaceAttribute" => interface_changes::describe_attribute(call, &input.parse()?),
         "DescribeNetworkInterfaces" => interfaces::describe(call, &input.parse()?),
         "DescribeAvailabilityZones" => places::describe_zones(call, &input.parse()?),
         "DescribeRegions" => places::describe_regions(&input.parse()?),
         "DescribeAccountAttributes" => places::describe_account_attributes(call, &input.parse()?),
-        "DescribeInstances" => Output::of(&serde_json::json!({ "reservationSet": [] })),
         "CreateTags" => tags::create(call, &input.parse()?),
         "DeleteTags" => tags::delete(call, &input.parse()?),
         "DescribeTags" => tags::describe(call, &input.parse()?),
-        _ => Err(missing(Service::Ec2, operation)),
+        _ => nothing::describe(operation, input).unwrap_or_else(|| Err(missing(Service::Ec2, operation))),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DryRun {
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// The answer of operations that only say that they did it.

@@ -29,6 +29,27 @@ const REGIONS: [&str; 17] = [
     "us-west-2",
 ];
 
+/// Regions that an account has to enable first; for a new account none is.
+const OPT_IN: [&str; 17] = [
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-south-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-west-1",
+    "eu-central-2",
+    "eu-south-1",
+    "eu-south-2",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+];
+
 /// Names of the availability zones of a region: three, and six in the largest.
 pub(crate) fn zones(region: &str) -> Vec<String> {
     let letters = if region == "us-east-1" { "abcdef" } else { "abc" };
@@ -42,6 +63,7 @@ pub(super) fn zone_id(zone: &str) -> String {
     let mut short = String::new();
     for part in region.split('-') {
         match part {
+            "gov" => short.push('g'),
             "northeast" => short.push_str("ne"),
             "northwest" => short.push_str("nw"),
             "southeast" => short.push_str("se"),
@@ -135,6 +157,8 @@ pub(super) struct RegionsInput {
     #[serde(default)]
     region_name: Vec<String>,
     #[serde(default)]
+    all_regions: bool,
+    #[serde(default)]
     filter: Vec<Filter>,
 }
 
@@ -164,17 +188,20 @@ struct RegionsOutput {
 }
 
 pub(super) fn describe_regions(input: &RegionsInput) -> Result<Output, ApiError> {
-    if let Some(unknown) = input.region_name.iter().find(|name| !REGIONS.contains(&name.as_str())) {
+    let is_known = |name: &str| REGIONS.contains(&name) || OPT_IN.contains(&name);
+    if let Some(unknown) = input.region_name.iter().find(|name| !is_known(name)) {
         return Err(invalid_value(format!("Invalid region provided: {unknown}")));
     }
     let mut found = Vec::new();
-    for name in REGIONS {
+    for name in REGIONS.into_iter().chain(OPT_IN) {
+        let opted_in = REGIONS.contains(&name);
         let region = RegionItem {
             region_name: name.to_owned(),
             region_endpoint: format!("ec2.{name}.amazonaws.com"),
-            opt_in_status: "opt-in-not-required",
+            opt_in_status: if opted_in { "opt-in-not-required" } else { "not-opted-in" },
         };
-        let named = input.region_name.is_empty() || input.region_name.contains(&region.region_name);
+        let all = input.region_name.is_empty() && (opted_in || input.all_regions);
+        let named = all || input.region_name.contains(&region.region_name);
         if named && passes(&input.filter, &region, None)? {
             found.push(region);
         }
@@ -244,5 +271,6 @@ mod tests {
         assert_eq!(zone_id("us-east-1a"), "use1-az1");
         assert_eq!(zone_id("eu-central-1b"), "euc1-az2");
         assert_eq!(zone_id("ap-southeast-2c"), "apse2-az3");
+        assert_eq!(zone_id("us-gov-east-1a"), "usge1-az1");
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{dependency, no_gateway, no_route_table, no_subnet, no_vpc, required};
+use super::error::{dependency, no_route_table, no_subnet, no_vpc, required};
 use super::filter::{Filter, Filtered, page, passes};
+use super::route::Route;
 use super::tags::{TagSpecification, Tagged, specified};
 use super::{Ec2State, Vpc, done, ids};
 use crate::services::Call;
@@ -15,19 +16,8 @@ use crate::wire::{ApiError, Output};
 pub(super) struct RouteTable {
     pub(super) route_table_id: String,
     pub(super) vpc_id: String,
-    route_set: Vec<Route>,
+    pub(super) route_set: Vec<Route>,
     association_set: Vec<Association>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Route {
-    destination_cidr_block: String,
-    gateway_id: Option<String>,
-    nat_gateway_id: Option<String>,
-    network_interface_id: Option<String>,
-    state: String,
-    origin: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,14 +48,7 @@ fn association(table: &str, id: String, subnet: Option<String>) -> Association {
 impl RouteTable {
     /// A table that knows the way inside of its VPC.
     pub(super) fn new(route_table_id: String, vpc: &Vpc) -> Self {
-        let local = Route {
-            destination_cidr_block: vpc.cidr_block.to_string(),
-            gateway_id: Some("local".to_owned()),
-            nat_gateway_id: None,
-            network_interface_id: None,
-            state: "active".to_owned(),
-            origin: "CreateRouteTable".to_owned(),
-        };
+        let local = Route::local(&vpc.cidr_block.to_string());
         Self { route_table_id, vpc_id: vpc.vpc_id.clone(), route_set: vec![local], association_set: vec![] }
     }
 
@@ -76,14 +59,7 @@ impl RouteTable {
 
     /// Sends the internet's traffic to a gateway.
     pub(super) fn lead_outside(&mut self, gateway: &str) {
-        self.route_set.push(Route {
-            destination_cidr_block: "0.0.0.0/0".to_owned(),
-            gateway_id: Some(gateway.to_owned()),
-            nat_gateway_id: None,
-            network_interface_id: None,
-            state: "active".to_owned(),
-            origin: "CreateRoute".to_owned(),
-        });
+        self.route_set.push(Route::outside(gateway));
     }
 
     pub(super) fn is_main(&self) -> bool {
@@ -107,11 +83,11 @@ impl Filtered for RouteTable {
             "association.route-table-association-id" => {
                 associations.map(|a| a.route_table_association_id.clone()).collect()
             }
-            "route.destination-cidr-block" => routes.map(|r| r.destination_cidr_block.clone()).collect(),
-            "route.gateway-id" => routes.filter_map(|route| route.gateway_id.clone()).collect(),
-            "route.origin" => routes.map(|route| route.origin.clone()).collect(),
-            "route.state" => routes.map(|route| route.state.clone()).collect(),
-            _ => return None,
+            other => {
+                let detail = other.strip_prefix("route.")?;
+                let values: Option<Vec<_>> = routes.map(|route| route.detail(detail)).collect();
+                values?.into_iter().flatten().collect()
+            }
         })
     }
 }
@@ -252,6 +228,50 @@ pub(super) fn associate(call: &mut Call<'_>, input: &AssociateInput) -> Result<O
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
+pub(super) struct ReplaceInput {
+    association_id: Option<String>,
+    route_table_id: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReplaceOutput {
+    new_association_id: String,
+    association_state: AssociationState,
+}
+
+/// Moves a subnet, or the role of the main table, to another table. The association gets a new id.
+pub(super) fn replace_association(call: &mut Call<'_>, input: &ReplaceInput) -> Result<Output, ApiError> {
+    let association_id = required(&input.association_id, "associationId")?;
+    let id = required(&input.route_table_id, "routeTableId")?;
+    let tables = &mut call.region().ec2.route_tables;
+    if !tables.contains_key(id) {
+        return Err(no_route_table(id));
+    }
+    let all = tables.values().flat_map(|table| &table.association_set);
+    let mut found = all.filter(|known| known.route_table_association_id == association_id);
+    let old = found.next().cloned().ok_or_else(|| no_association(association_id))?;
+    if old.route_table_id == id {
+        let new_association_id = old.route_table_association_id;
+        return Output::of(&ReplaceOutput { new_association_id, association_state: old.association_state });
+    }
+    for table in tables.values_mut() {
+        table.association_set.retain(|known| known.route_table_association_id != association_id);
+    }
+    let new_association_id = ids::fresh("rtbassoc");
+    if let Some(table) = tables.get_mut(id) {
+        table.association_set.push(association(id, new_association_id.clone(), old.subnet_id));
+    }
+    Output::of(&ReplaceOutput { new_association_id, association_state: old.association_state })
+}
+
+fn no_association(id: &str) -> ApiError {
+    let message = format!("The association ID '{id}' does not exist");
+    ApiError::sender("InvalidAssociationID.NotFound", message)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct DisassociateInput {
     association_id: Option<String>,
 }
@@ -266,54 +286,5 @@ pub(super) fn disassociate(call: &mut Call<'_>, input: &DisassociateInput) -> Re
             return done();
         }
     }
-    let message = format!("The association ID '{id}' does not exist");
-    Err(ApiError::sender("InvalidAssociationID.NotFound", message))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct RouteInput {
-    route_table_id: Option<String>,
-    destination_cidr_block: Option<String>,
-    gateway_id: Option<String>,
-    nat_gateway_id: Option<String>,
-    network_interface_id: Option<String>,
-}
-
-pub(super) fn create_route(call: &mut Call<'_>, input: &RouteInput) -> Result<Output, ApiError> {
-    let id = required(&input.route_table_id, "routeTableId")?;
-    let destination = required(&input.destination_cidr_block, "destinationCidrBlock")?;
-    let ec2 = &mut call.region().ec2;
-    if let Some(gateway) = input.gateway_id.as_deref().filter(|id| !ec2.gateways.contains_key(*id)) {
-        return Err(no_gateway(gateway));
-    }
-    let table = ec2.route_tables.get_mut(id).ok_or_else(|| no_route_table(id))?;
-    if table.route_set.iter().any(|route| route.destination_cidr_block == destination) {
-        let message = format!("The route identified by {destination} already exists.");
-        return Err(ApiError::sender("RouteAlreadyExists", message));
-    }
-    table.route_set.push(Route {
-        destination_cidr_block: destination.to_owned(),
-        gateway_id: input.gateway_id.clone(),
-        nat_gateway_id: input.nat_gateway_id.clone(),
-        network_interface_id: input.network_interface_id.clone(),
-        state: "active".to_owned(),
-        origin: "CreateRoute".to_owned(),
-    });
-    done()
-}
-
-pub(super) fn delete_route(call: &mut Call<'_>, input: &RouteInput) -> Result<Output, ApiError> {
-    let id = required(&input.route_table_id, "routeTableId")?;
-    let destination = required(&input.destination_cidr_block, "destinationCidrBlock")?;
-    let table = call.region().ec2.route_tables.get_mut(id).ok_or_else(|| no_route_table(id))?;
-    let before = table.route_set.len();
-    table.route_set.retain(|route| {
-        route.destination_cidr_block != destination || route.gateway_id.as_deref() == Some("local")
-    });
-    if table.route_set.len() == before {
-        let message = format!("no route with destination-cidr-block {destination} in route table {id}");
-        return Err(ApiError::sender("InvalidRoute.NotFound", message));
-    }
-    done()
+    Err(no_association(id))
 }

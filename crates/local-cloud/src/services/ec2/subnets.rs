@@ -37,6 +37,29 @@ pub(crate) struct Subnet {
     pub(crate) map_public_ip_on_launch: bool,
     #[serde(default)]
     assign_ipv6_address_on_creation: bool,
+    #[serde(default)]
+    private_dns_name_options_on_launch: DnsNameOptions,
+}
+
+/// Host names of what is started in a subnet
+/// (docs.aws.amazon.com/AWSEC2/latest/APIReference/API_PrivateDnsNameOptionsOnLaunch.html).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DnsNameOptions {
+    hostname_type: String,
+    enable_resource_name_dns_a_record: bool,
+    #[serde(rename = "enableResourceNameDnsAAAARecord")]
+    enable_resource_name_dns_aaaa_record: bool,
+}
+
+impl Default for DnsNameOptions {
+    fn default() -> Self {
+        Self {
+            hostname_type: "ip-name".to_owned(),
+            enable_resource_name_dns_a_record: false,
+            enable_resource_name_dns_aaaa_record: false,
+        }
+    }
 }
 
 impl Subnet {
@@ -57,6 +80,7 @@ impl Subnet {
             default_for_az: default,
             map_public_ip_on_launch: default,
             assign_ipv6_address_on_creation: false,
+            private_dns_name_options_on_launch: DnsNameOptions::default(),
         }
     }
 
@@ -122,6 +146,10 @@ struct Shown {
     subnet_arn: String,
     available_ip_address_count: usize,
     ipv6_cidr_block_association_set: [String; 0],
+    // The cloud has no IPv6 and no outposts.
+    ipv6_native: bool,
+    enable_dns64: bool,
+    map_customer_owned_ip_on_launch: bool,
 }
 
 fn shown(ec2: &Ec2State, place: &Partition, subnet: &Subnet) -> Tagged<Shown> {
@@ -135,6 +163,9 @@ fn shown(ec2: &Ec2State, place: &Partition, subnet: &Subnet) -> Tagged<Shown> {
             subnet_arn: arn,
             available_ip_address_count: subnet.capacity().saturating_sub(used),
             ipv6_cidr_block_association_set: [],
+            ipv6_native: false,
+            enable_dns64: false,
+            map_customer_owned_ip_on_launch: false,
         },
         owner_id: place.account.clone(),
         tag_set: ec2.tag_set(&subnet.subnet_id),
@@ -295,6 +326,10 @@ pub(super) struct ModifyAttributeInput {
     subnet_id: Option<String>,
     map_public_ip_on_launch: Option<Flag>,
     assign_ipv6_address_on_creation: Option<Flag>,
+    private_dns_hostname_type_on_launch: Option<String>,
+    enable_resource_name_dns_a_record_on_launch: Option<Flag>,
+    #[serde(rename = "EnableResourceNameDnsAAAARecordOnLaunch")]
+    enable_resource_name_dns_aaaa_record_on_launch: Option<Flag>,
 }
 
 pub(super) fn modify_attribute(
@@ -308,6 +343,19 @@ pub(super) fn modify_attribute(
     }
     if let Some(flag) = &input.assign_ipv6_address_on_creation {
         subnet.assign_ipv6_address_on_creation = flag.value;
+    }
+    let names = &mut subnet.private_dns_name_options_on_launch;
+    if let Some(kind) = &input.private_dns_hostname_type_on_launch {
+        if !["ip-name", "resource-name"].contains(&kind.as_str()) {
+            return Err(invalid_value(format!("Value ({kind}) for parameter hostnameType is invalid.")));
+        }
+        names.hostname_type.clone_from(kind);
+    }
+    if let Some(flag) = &input.enable_resource_name_dns_a_record_on_launch {
+        names.enable_resource_name_dns_a_record = flag.value;
+    }
+    if let Some(flag) = &input.enable_resource_name_dns_aaaa_record_on_launch {
+        names.enable_resource_name_dns_aaaa_record = flag.value;
     }
     done()
 }

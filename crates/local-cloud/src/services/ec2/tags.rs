@@ -93,6 +93,8 @@ impl Ec2State {
             "sgr" => ("security-group-rule", self.groups.values().any(|group| group.has_rule(id))),
             "rtb" => ("route-table", self.route_tables.contains_key(id)),
             "igw" => ("internet-gateway", self.gateways.contains_key(id)),
+            "eipalloc" => ("elastic-ip", self.addresses.contains_key(id)),
+            "nat" => ("natgateway", self.nat_gateways.contains_key(id)),
             "eni" => ("network-interface", self.interfaces.contains_key(id)),
             _ => return None,
         };
@@ -123,6 +125,7 @@ fn not_found(id: &str) -> ApiError {
         Some("sg") => super::error::no_group(id),
         Some("rtb") => super::error::no_route_table(id),
         Some("igw") => super::error::no_gateway(id),
+        Some("eni") => super::error::no_interface(id),
         _ => ApiError::sender("InvalidID", format!("The ID '{id}' is not valid")),
     }
 }

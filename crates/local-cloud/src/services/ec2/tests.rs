@@ -156,3 +156,139 @@ mod addresses {
         }
     }
 }
+
+#[test]
+fn a_dry_run_says_so_and_does_nothing() {
+    let cloud = Cloud::new();
+    let error = ask(&cloud, "CreateVpc", json!({ "CidrBlock": "10.9.0.0/16", "DryRun": "true" }));
+    let error = error.expect_err("refused");
+    assert_eq!((error.code.as_str(), error.status.as_u16()), ("DryRunOperation", 412));
+    assert_eq!(
+        ask(&cloud, "DescribeVpcs", json!({})).expect("list")["vpcSet"].as_array().map(Vec::len),
+        Some(1)
+    );
+}
+
+#[test]
+fn rules_change_in_place_and_keep_their_ids() {
+    let cloud = Cloud::new();
+    let web = group(&cloud, "web");
+    let made = ask(
+        &cloud,
+        "AuthorizeSecurityGroupIngress",
+        json!({ "GroupId": web, "IpProtocol": "tcp", "FromPort": "80", "ToPort": "80", "CidrIp": "10.0.0.0/8" }),
+    );
+    let id = made.expect("authorised")["securityGroupRuleSet"][0]["securityGroupRuleId"].clone();
+    let new = json!({ "IpProtocol": "tcp", "FromPort": "443", "ToPort": "443", "CidrIpv4": "10.0.0.0/8" });
+    let change = json!([{ "SecurityGroupRuleId": id, "SecurityGroupRule": new }]);
+    ask(&cloud, "ModifySecurityGroupRules", json!({ "GroupId": web, "SecurityGroupRule": change }))
+        .expect("modified");
+    let told = json!([{ "SecurityGroupRuleId": id, "Description": "for TLS" }]);
+    ask(
+        &cloud,
+        "UpdateSecurityGroupRuleDescriptionsIngress",
+        json!({ "GroupId": web, "SecurityGroupRuleDescription": told }),
+    )
+    .expect("described");
+    let shown = ask(&cloud, "DescribeSecurityGroupRules", json!({ "SecurityGroupRuleId": [id] }));
+    let shown = &shown.expect("rules")["securityGroupRuleSet"][0];
+    assert_eq!((&shown["fromPort"], &shown["description"]), (&json!(443), &json!("for TLS")));
+    let gone = json!([{ "SecurityGroupRuleId": "sgr-0", "SecurityGroupRule": new }]);
+    let error =
+        refused(&cloud, "ModifySecurityGroupRules", json!({ "GroupId": web, "SecurityGroupRule": gone }));
+    assert!(error.starts_with("InvalidSecurityGroupRuleId.NotFound"), "{error}");
+}
+
+#[test]
+fn a_nat_gateway_has_an_address_and_a_route_leads_to_it() {
+    let cloud = Cloud::new();
+    let allocation = ask(&cloud, "AllocateAddress", json!({})).expect("allocated")["allocationId"].clone();
+    let subnet = cloud.subnets()[0].clone();
+    let made = ask(&cloud, "CreateNatGateway", json!({ "SubnetId": subnet, "AllocationId": allocation }));
+    let nat = made.expect("made")["natGateway"].clone();
+    assert_eq!(nat["state"], "available");
+    let error = refused(&cloud, "ReleaseAddress", json!({ "AllocationId": allocation }));
+    assert!(error.starts_with("InvalidIPAddress.InUse"), "{error}");
+
+    let table = ask(&cloud, "CreateRouteTable", json!({ "VpcId": cloud.vpc() })).expect("made")["routeTable"]
+        ["routeTableId"]
+        .clone();
+    let route = |target: Value| {
+        let mut route = json!({ "RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0" });
+        route.as_object_mut().expect("object").extend(target.as_object().expect("object").clone());
+        route
+    };
+    let none = refused(&cloud, "CreateRoute", route(json!({ "NatGatewayId": "nat-0" })));
+    insta::assert_snapshot!(none, @"NatGatewayNotFound: NatGateway nat-0 was not found");
+    let missing = refused(&cloud, "ReplaceRoute", route(json!({ "NatGatewayId": nat["natGatewayId"] })));
+    assert!(missing.starts_with("InvalidRoute.NotFound"), "{missing}");
+    ask(&cloud, "CreateRoute", route(json!({ "NatGatewayId": nat["natGatewayId"] }))).expect("made");
+    let filter = json!([{ "Name": "route.nat-gateway-id", "Value": [nat["natGatewayId"]] }]);
+    let tables = ask(&cloud, "DescribeRouteTables", json!({ "Filter": filter })).expect("tables");
+    assert_eq!(tables["routeTableSet"][0]["routeTableId"], table);
+
+    ask(&cloud, "DeleteNatGateway", json!({ "NatGatewayId": nat["natGatewayId"] })).expect("deleted");
+    let shown = ask(&cloud, "DescribeNatGateways", json!({})).expect("gateways");
+    assert_eq!(shown["natGatewaySet"][0]["state"], "deleted");
+    ask(&cloud, "ReleaseAddress", json!({ "AllocationId": allocation })).expect("released");
+}
+
+#[test]
+fn customers_make_interfaces_and_leave_those_of_services_alone() {
+    let cloud = Cloud::new();
+    let subnet = cloud.subnets()[0].clone();
+    let one = json!({ "SubnetId": subnet, "PrivateIpAddress": "172.31.0.77", "Description": "mine" });
+    let made = ask(&cloud, "CreateNetworkInterface", one.clone()).expect("made")["networkInterface"].clone();
+    assert_eq!((&made["privateIpAddress"], &made["status"]), (&json!("172.31.0.77"), &json!("available")));
+    let taken = refused(&cloud, "CreateNetworkInterface", one);
+    assert!(taken.starts_with("InvalidIPAddress.InUse"), "{taken}");
+    let id = &made["networkInterfaceId"];
+    let change = json!({ "NetworkInterfaceId": id, "Description": { "Value": "still mine" } });
+    ask(&cloud, "ModifyNetworkInterfaceAttribute", change).expect("modified");
+    let asked = json!({ "NetworkInterfaceId": id, "Attribute": "description" });
+    let shown = ask(&cloud, "DescribeNetworkInterfaceAttribute", asked).expect("described");
+    assert_eq!(shown["description"]["value"], "still mine");
+    ask(&cloud, "DeleteNetworkInterface", json!({ "NetworkInterfaceId": id })).expect("deleted");
+
+    cloud.load_balancer("web");
+    let all = ask(&cloud, "DescribeNetworkInterfaces", json!({})).expect("list");
+    let managed = &all["networkInterfaceSet"][0]["networkInterfaceId"];
+    let error = refused(&cloud, "DeleteNetworkInterface", json!({ "NetworkInterfaceId": managed }));
+    assert!(error.starts_with("InvalidNetworkInterface.InUse"), "{error}");
+}
+
+#[test]
+fn associations_move_between_route_tables() {
+    let cloud = Cloud::new();
+    let tables = ask(&cloud, "DescribeRouteTables", json!({})).expect("tables");
+    let main = tables["routeTableSet"][0]["associationSet"][0]["routeTableAssociationId"].clone();
+    let new = ask(&cloud, "CreateRouteTable", json!({ "VpcId": cloud.vpc() })).expect("made");
+    let table = new["routeTable"]["routeTableId"].clone();
+    let moved =
+        ask(&cloud, "ReplaceRouteTableAssociation", json!({ "AssociationId": main, "RouteTableId": table }))
+            .expect("moved");
+    assert_ne!(moved["newAssociationId"], main);
+    let filter = json!([{ "Name": "association.main", "Value": ["true"] }]);
+    let tables = ask(&cloud, "DescribeRouteTables", json!({ "Filter": filter })).expect("tables");
+    assert_eq!(tables["routeTableSet"][0]["routeTableId"], table);
+}
+
+#[test]
+fn every_vpc_has_an_acl_and_lists_of_what_is_not_there_are_empty() {
+    let cloud = Cloud::new();
+    let acls = ask(&cloud, "DescribeNetworkAcls", json!({})).expect("ACLs");
+    let acl = &acls["networkAclSet"][0];
+    assert_eq!(acl["associationSet"].as_array().map(Vec::len), Some(3));
+    assert_eq!(acl["entrySet"].as_array().map(Vec::len), Some(4));
+    let vpcs = ask(&cloud, "DescribeVpcs", json!({})).expect("VPCs");
+    let options = ask(&cloud, "DescribeDhcpOptions", json!({})).expect("options");
+    assert_eq!(options["dhcpOptionsSet"][0]["dhcpOptionsId"], vpcs["vpcSet"][0]["dhcpOptionsId"]);
+    assert_eq!(ask(&cloud, "DescribeVpcEndpoints", json!({})).expect("list")["vpcEndpointSet"], json!([]));
+    let gone = refused(&cloud, "DescribeInstances", json!({ "InstanceId": { "1": "i-0" } }));
+    insta::assert_snapshot!(gone, @"InvalidInstanceID.NotFound: The instance ID 'i-0' does not exist");
+    let unknown = refused(&cloud, "DescribeSpotFleetRequests", json!({}));
+    assert!(
+        unknown.starts_with("InvalidAction") && unknown.contains("DescribeSpotFleetRequests"),
+        "{unknown}"
+    );
+}

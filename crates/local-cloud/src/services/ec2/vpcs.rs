@@ -22,7 +22,7 @@ pub(crate) struct Vpc {
     pub(crate) cidr_block: Ipv4Net,
     /// Made by AWS, one a region.
     pub(crate) is_default: bool,
-    dhcp_options_id: String,
+    pub(super) dhcp_options_id: String,
     instance_tenancy: String,
     cidr_block_association_set: Vec<CidrAssociation>,
 }
@@ -173,6 +173,7 @@ pub(super) fn delete(call: &mut Call<'_>, input: &VpcInput) -> Result<Output, Ap
     let in_use = ec2.subnets.values().any(|subnet| subnet.vpc_id == id)
         || ec2.groups.values().any(|group| group.vpc_id == id && group.group_name != "default")
         || ec2.route_tables.values().any(|table| table.vpc_id == id && !table.is_main())
+        || ec2.nat_gateways.values().any(|gateway| gateway.is_in_vpc(id))
         || ec2.gateways.values().any(|gateway| gateway.is_attached_to(id));
     if in_use {
         return Err(dependency(format!("The vpc '{id}' has dependencies and cannot be deleted.")));

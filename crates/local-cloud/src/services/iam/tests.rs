@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
+use crate::services::elbv2::testing::Cloud;
 use crate::services::{self, Call, Settings};
 use crate::wire::{ApiError, Input, Output, Service};
 use crate::world::{Partition, State};
@@ -104,4 +105,66 @@ fn a_policy_keeps_its_versions() {
     assert_eq!(conflict.code, "DeleteConflict");
     account.ask("DeletePolicyVersion", json!({ "PolicyArn": arn, "VersionId": "v1" })).expect("deleted");
     account.ask("DeletePolicy", json!({ "PolicyArn": arn })).expect("deleted");
+}
+
+fn ok(cloud: &Cloud, operation: &str, parameters: Value) -> Value {
+    cloud.ask(Service::Iam, operation, parameters).expect(operation)
+}
+
+fn refused(cloud: &Cloud, operation: &str, parameters: Value) -> String {
+    let error = cloud.ask(Service::Iam, operation, parameters).expect_err(operation);
+    format!("{}: {}", error.code, error.message)
+}
+
+#[test]
+fn policies_and_profiles_have_tags() {
+    let cloud = Cloud::new();
+    let made = ok(&cloud, "CreatePolicy", json!({ "PolicyName": "p", "PolicyDocument": "{}" }));
+    let policy = json!({ "PolicyArn": made["Policy"]["Arn"] });
+    ok(&cloud, "CreateInstanceProfile", json!({ "InstanceProfileName": "i" }));
+    for (kind, resource) in [("Policy", policy), ("InstanceProfile", json!({ "InstanceProfileName": "i" }))] {
+        let with = |more: Value| {
+            let mut all = resource.clone();
+            all.as_object_mut().expect("object").extend(more.as_object().expect("object").clone());
+            all
+        };
+        let tags = json!([{ "Key": "a", "Value": "1" }, { "Key": "b", "Value": "" }]);
+        ok(&cloud, &format!("Tag{kind}"), with(json!({ "Tags": tags })));
+        ok(&cloud, &format!("Tag{kind}"), with(json!({ "Tags": [{ "Key": "A", "Value": "2" }] })));
+        ok(&cloud, &format!("Untag{kind}"), with(json!({ "TagKeys": ["b"] })));
+        let shown = ok(&cloud, &format!("List{kind}Tags"), with(json!({})));
+        assert_eq!(shown["Tags"], json!([{ "Key": "A", "Value": "2" }]), "{kind}");
+        let twice = json!([{ "Key": "a", "Value": "" }, { "Key": "A", "Value": "" }]);
+        let error = refused(&cloud, &format!("Tag{kind}"), with(json!({ "Tags": twice })));
+        assert!(error.contains("Tag keys are case insensitive"), "{error}");
+    }
+}
+
+#[test]
+fn service_linked_roles_have_the_names_of_their_services() {
+    let cloud = Cloud::new();
+    let made = ok(&cloud, "CreateServiceLinkedRole", json!({ "AWSServiceName": "ecs.amazonaws.com" }));
+    assert_eq!(made["Role"]["RoleName"], "AWSServiceRoleForECS");
+    let suffixed = json!({ "AWSServiceName": "autoscaling.amazonaws.com", "CustomSuffix": "mine" });
+    let made = ok(&cloud, "CreateServiceLinkedRole", suffixed);
+    assert_eq!(made["Role"]["RoleName"], "AWSServiceRoleForAutoScaling_mine");
+    let which = json!({ "RoleName": "AWSServiceRoleForECS" });
+    assert!(refused(&cloud, "DeleteRole", which.clone()).starts_with("UnmodifiableEntity"));
+    let task = ok(&cloud, "DeleteServiceLinkedRole", which.clone())["DeletionTaskId"].clone();
+    let status = ok(&cloud, "GetServiceLinkedRoleDeletionStatus", json!({ "DeletionTaskId": task }));
+    assert_eq!(status["Status"], "SUCCEEDED");
+    assert!(refused(&cloud, "GetRole", which).starts_with("NoSuchEntity"));
+}
+
+#[test]
+fn another_version_becomes_the_default() {
+    let cloud = Cloud::new();
+    let made = ok(&cloud, "CreatePolicy", json!({ "PolicyName": "p", "PolicyDocument": "{}" }));
+    let arn = made["Policy"]["Arn"].clone();
+    ok(&cloud, "CreatePolicyVersion", json!({ "PolicyArn": arn, "PolicyDocument": "{}" }));
+    let set = |version: &str| json!({ "PolicyArn": arn, "VersionId": version });
+    ok(&cloud, "SetDefaultPolicyVersion", set("v2"));
+    let shown = ok(&cloud, "GetPolicy", json!({ "PolicyArn": arn }));
+    assert_eq!(shown["Policy"]["DefaultVersionId"], "v2");
+    assert!(refused(&cloud, "SetDefaultPolicyVersion", set("v9")).starts_with("NoSuchEntity"));
 }

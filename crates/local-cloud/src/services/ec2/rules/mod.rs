@@ -1,18 +1,23 @@
 //! Rules of security groups.
 
+mod changes;
+mod shown;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::error::{invalid_value, missing_parameter, no_group};
-use super::filter::{Filter, Filtered, page, passes};
-use super::tags::{TagItem, TagSpecification, specified};
+use super::tags::{TagSpecification, specified};
 use super::{Ec2State, ids};
 use crate::services::Call;
 use crate::services::tag::Tag;
 use crate::wire::{ApiError, Output};
-use crate::world::{Arn, Partition};
+
+pub(super) use changes::{modify, update_descriptions};
+pub(super) use shown::describe;
+use shown::{Shown, shown};
 
 /// Rules that a group may have in each direction
 /// (docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html).
@@ -361,58 +366,6 @@ fn peer_of(ec2: &Ec2State, peer: &PeerInput) -> Result<Peer, ApiError> {
     ec2.named_group(peer.group_id.as_deref(), peer.group_name.as_deref()).map(Peer::Group)
 }
 
-/// A rule as DescribeSecurityGroupRules shows it.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Shown {
-    security_group_rule_id: String,
-    security_group_rule_arn: String,
-    group_id: String,
-    group_owner_id: String,
-    is_egress: bool,
-    ip_protocol: String,
-    from_port: i64,
-    to_port: i64,
-    cidr_ipv4: Option<String>,
-    cidr_ipv6: Option<String>,
-    prefix_list_id: Option<String>,
-    referenced_group_info: Option<GroupPair>,
-    description: Option<String>,
-    tag_set: Vec<TagItem>,
-}
-
-fn shown(ec2: &Ec2State, place: &Partition, group: &str, rule: &Rule) -> Shown {
-    let resource = format!("security-group-rule/{}", rule.id);
-    let arn = Arn { service: "ec2", region: &place.region, account: &place.account, resource: &resource };
-    let mut shown = Shown {
-        security_group_rule_id: rule.id.clone(),
-        security_group_rule_arn: arn.to_string(),
-        group_id: group.to_owned(),
-        group_owner_id: place.account.clone(),
-        is_egress: rule.egress,
-        ip_protocol: rule.protocol.clone(),
-        from_port: rule.from_port.unwrap_or(-1),
-        to_port: rule.to_port.unwrap_or(-1),
-        cidr_ipv4: None,
-        cidr_ipv6: None,
-        prefix_list_id: None,
-        referenced_group_info: None,
-        description: rule.description.clone(),
-        tag_set: ec2.tag_set(&rule.id),
-    };
-    match &rule.peer {
-        Peer::Cidr(IpNet::V4(net)) => shown.cidr_ipv4 = Some(net.to_string()),
-        Peer::Cidr(IpNet::V6(net)) => shown.cidr_ipv6 = Some(net.to_string()),
-        Peer::PrefixList(list) => shown.prefix_list_id = Some(list.clone()),
-        Peer::Group(other) => {
-            let user_id = place.account.clone();
-            shown.referenced_group_info =
-                Some(GroupPair { user_id, group_id: other.clone(), description: None });
-        }
-    }
-    shown
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AuthorizeOutput {
@@ -542,54 +495,4 @@ fn no_rule(id: &str) -> ApiError {
         "InvalidSecurityGroupRuleId.NotFound",
         format!("The security group rule ID '{id}' does not exist"),
     )
-}
-
-impl Filtered for Shown {
-    fn values(&self, filter: &str) -> Option<Vec<String>> {
-        Some(vec![match filter {
-            "group-id" => self.group_id.clone(),
-            "security-group-rule-id" => self.security_group_rule_id.clone(),
-            _ => return None,
-        }])
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct DescribeInput {
-    #[serde(default)]
-    security_group_rule_id: Vec<String>,
-    #[serde(default)]
-    filter: Vec<Filter>,
-    max_results: Option<usize>,
-    next_token: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct DescribeOutput {
-    security_group_rule_set: Vec<Shown>,
-    next_token: Option<String>,
-}
-
-pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Output, ApiError> {
-    let place = call.place.clone();
-    let ec2 = &call.region().ec2;
-    let exists = |id: &str| ec2.groups.values().any(|group| group.has_rule(id));
-    if let Some(unknown) = input.security_group_rule_id.iter().find(|id| !exists(id)) {
-        return Err(no_rule(unknown));
-    }
-    let mut found = Vec::new();
-    for group in ec2.groups.values() {
-        for rule in &group.rules {
-            let shown = shown(ec2, &place, &group.group_id, rule);
-            let named =
-                input.security_group_rule_id.is_empty() || input.security_group_rule_id.contains(&rule.id);
-            if named && passes(&input.filter, &shown, ec2.tags_of(&rule.id))? {
-                found.push(shown);
-            }
-        }
-    }
-    let (security_group_rule_set, next_token) = page(found, input.max_results, input.next_token.as_deref())?;
-    Output::of(&DescribeOutput { security_group_rule_set, next_token })
 }
