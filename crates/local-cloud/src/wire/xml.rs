@@ -101,6 +101,7 @@ fn route53_item(list: &str) -> &str {
     match list {
         "HealthCheckRegions" => "Region",
         "ResourceTagSets" => "ResourceTagSet",
+        "HostedZoneSummaries" => "HostedZoneSummary",
         "CheckerIpRanges" | "CidrLocations" => "member",
         plural => plural.strip_suffix('s').unwrap_or(plural),
     }

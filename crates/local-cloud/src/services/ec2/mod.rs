@@ -62,6 +62,11 @@ pub(crate) struct Ec2State {
 }
 
 impl Ec2State {
+    /// How many NAT gateways there are.
+    pub(crate) fn nat_gateway_count(&self) -> usize {
+        self.nat_gateways.values().filter(|gateway| !gateway.is_deleted()).count()
+    }
+
     /// How many security groups were made, beside the one that each VPC has from the start.
     pub(crate) fn groups_made(&self) -> usize {
         self.groups.values().filter(|group| group.group_name != "default").count()

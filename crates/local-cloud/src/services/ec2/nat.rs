@@ -31,7 +31,11 @@ impl NatGateway {
         if self.deleted.is_some() { "deleted" } else { "available" }
     }
 
-    /// Whether it is in the way of its subnet's deletion.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted.is_some()
+    }
+
+    /// Whether it is in the way of its VPC's deletion.
     pub(super) fn is_in_vpc(&self, vpc: &str) -> bool {
         self.deleted.is_none() && self.vpc_id == vpc
     }

@@ -68,6 +68,11 @@ pub(super) fn encoded(document: &str) -> String {
 }
 
 impl IamState {
+    /// The unique id of a role, `AROA…`.
+    pub(crate) fn role_id(&self, name: &str) -> Option<&str> {
+        self.roles.get(name).map(|role| role.id.as_str())
+    }
+
     pub(super) fn role(&self, name: &str) -> Result<&Role, ApiError> {
         self.roles.get(name).ok_or_else(|| no_role(name))
     }

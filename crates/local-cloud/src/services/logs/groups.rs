@@ -26,7 +26,7 @@ pub(super) struct Create {
 }
 
 /// Letters, digits and `_-/.#`, at most 512.
-fn check_name(name: &str) -> Result<(), ApiError> {
+pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
     if name.is_empty() || name.len() > 512 {
         let text = "Member must have length less than or equal to 512 and greater than or equal to 1";
         return Err(errors::constraint(name, "logGroupName", text));
@@ -51,6 +51,8 @@ pub(super) fn create(call: &mut Call<'_>, input: Create) -> Result<Output, ApiEr
         class: input.log_group_class.unwrap_or_else(|| "STANDARD".to_owned()),
         kms_key: input.kms_key_id,
         tags: input.tags,
+        metric_filters: BTreeMap::new(),
+        subscriptions: BTreeMap::new(),
         streams: BTreeMap::new(),
     };
     groups.insert(input.log_group_name, group);
@@ -73,7 +75,7 @@ struct Shown {
     log_group_name: String,
     creation_time: i64,
     retention_in_days: Option<i64>,
-    metric_filter_count: u32,
+    metric_filter_count: usize,
     arn: String,
     log_group_arn: String,
     stored_bytes: usize,
@@ -110,7 +112,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Describe) -> Result<Output, 
                 log_group_name: name,
                 creation_time: group.created,
                 retention_in_days: group.retention_days,
-                metric_filter_count: 0,
+                metric_filter_count: group.metric_filters.len(),
                 stored_bytes: events.map(size).sum(),
                 kms_key_id: group.kms_key,
                 log_group_class: group.class,

@@ -6,8 +6,10 @@
 
 mod errors;
 mod events;
+mod filters;
 mod groups;
 mod page;
+mod policies;
 mod state;
 mod streams;
 mod tags;
@@ -34,6 +36,15 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "PutLogEvents" => events::put(call, input.parse()?),
         "GetLogEvents" => events::get(call, &input.parse()?),
         "FilterLogEvents" => events::filter(call, &input.parse()?),
+        "PutMetricFilter" => filters::put_metric(call, input.parse()?),
+        "DescribeMetricFilters" => filters::describe_metric(call, &input.parse()?),
+        "DeleteMetricFilter" => filters::delete_metric(call, &input.parse()?),
+        "PutSubscriptionFilter" => filters::put_subscription(call, input.parse()?),
+        "DescribeSubscriptionFilters" => filters::describe_subscriptions(call, &input.parse()?),
+        "DeleteSubscriptionFilter" => filters::delete_subscription(call, &input.parse()?),
+        "PutResourcePolicy" => policies::put(call, input.parse()?),
+        "DescribeResourcePolicies" => policies::describe(call, &input.parse()?),
+        "DeleteResourcePolicy" => policies::delete(call, &input.parse()?),
         "TagResource" => tags::tag_resource(call, &input.parse()?),
         "UntagResource" => tags::untag_resource(call, &input.parse()?),
         "ListTagsForResource" => tags::list_for_resource(call, &input.parse()?),

@@ -18,6 +18,8 @@ const KEPT: usize = 10_000;
 pub(crate) struct LogsState {
     /// By name.
     pub(super) groups: BTreeMap<String, Group>,
+    /// By name.
+    pub(super) policies: BTreeMap<String, super::policies::Policy>,
 }
 
 /// A log group.
@@ -28,6 +30,12 @@ pub(super) struct Group {
     pub(super) class: String,
     pub(super) kms_key: Option<String>,
     pub(super) tags: Tags,
+    /// By name.
+    #[serde(default)]
+    pub(super) metric_filters: BTreeMap<String, super::filters::MetricFilter>,
+    /// By name.
+    #[serde(default)]
+    pub(super) subscriptions: BTreeMap<String, super::filters::Subscription>,
     /// By name.
     pub(super) streams: BTreeMap<String, Stream>,
 }
@@ -107,6 +115,8 @@ impl LogsState {
                 class: "STANDARD".to_owned(),
                 kms_key: None,
                 tags: Tags::default(),
+                metric_filters: BTreeMap::new(),
+                subscriptions: BTreeMap::new(),
                 streams: BTreeMap::new(),
             };
             self.groups.insert(group.to_owned(), made);

@@ -9,6 +9,9 @@ use super::{errors, page};
 use crate::services::Call;
 use crate::wire::{ApiError, Output};
 
+/// What streams are ordered by.
+const ORDERS: [&str; 2] = ["LogStreamName", "LastEventTime"];
+
 /// A group by name or by ARN, as most calls take it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,6 +92,10 @@ struct Shown {
 pub(super) fn describe(call: &mut Call<'_>, input: &Describe) -> Result<Output, ApiError> {
     let group_name = input.group.name()?;
     let by_time = input.order_by.as_deref() == Some("LastEventTime");
+    if let Some(order) = input.order_by.as_deref().filter(|order| !ORDERS.contains(order)) {
+        let text = format!("Member must satisfy enum value set: [{}]", ORDERS.join(", "));
+        return Err(errors::constraint(order, "orderBy", &text));
+    }
     if by_time && input.log_stream_name_prefix.is_some() {
         return Err(errors::invalid("Cannot order by LastEventTime with a logStreamNamePrefix."));
     }

@@ -117,3 +117,47 @@ fn events_are_read_in_both_directions() {
     let rejected = bench.ok("PutLogEvents", with(json!({ "logEvents": old })));
     assert_eq!(rejected["rejectedLogEventsInfo"], json!({ "tooOldLogEventEndIndex": 1 }));
 }
+
+#[test]
+fn filters_are_kept_by_their_groups() {
+    let bench = Bench::new();
+    bench.ok("CreateLogGroup", group());
+    let metric = |name: &str, metrics: Value| {
+        json!({
+            "logGroupName": "/ecs/hello", "filterName": name, "filterPattern": "ERROR", "metricTransformations": metrics,
+        })
+    };
+    let count = json!({ "metricName": "Errors", "metricNamespace": "hello", "metricValue": "1" });
+    bench.ok("PutMetricFilter", metric("errors", json!([count])));
+    let none = bench.error("PutMetricFilter", metric("none", json!([])));
+    assert!(none.starts_with("InvalidParameterException"), "{none}");
+    let asked = json!({ "metricName": "Errors", "metricNamespace": "hello" });
+    assert_eq!(bench.ok("DescribeMetricFilters", asked)["metricFilters"][0]["filterName"], "errors");
+    assert_eq!(bench.ok("DescribeLogGroups", json!({}))["logGroups"][0]["metricFilterCount"], 1);
+    let which = json!({ "logGroupName": "/ecs/hello", "filterName": "errors" });
+    bench.ok("DeleteMetricFilter", which.clone());
+    let gone = bench.error("DeleteMetricFilter", which);
+    insta::assert_snapshot!(gone, @"ResourceNotFoundException: The specified metric filter does not exist.");
+
+    let subscribe = |name: &str| {
+        json!({
+            "logGroupName": "/ecs/hello", "filterName": name, "filterPattern": "",
+            "destinationArn": "arn:aws:lambda:eu-west-1:123456789012:function:f",
+        })
+    };
+    bench.ok("PutSubscriptionFilter", subscribe("a"));
+    bench.ok("PutSubscriptionFilter", subscribe("b"));
+    assert!(bench.error("PutSubscriptionFilter", subscribe("c")).starts_with("LimitExceededException"));
+    let shown = bench.ok("DescribeSubscriptionFilters", group());
+    assert_eq!(shown["subscriptionFilters"][1]["distribution"], "ByLogStream");
+}
+
+#[test]
+fn resource_policies_come_and_go() {
+    let bench = Bench::new();
+    bench.ok("PutResourcePolicy", json!({ "policyName": "p", "policyDocument": "{}" }));
+    assert_eq!(bench.ok("DescribeResourcePolicies", json!({}))["resourcePolicies"][0]["policyName"], "p");
+    bench.ok("DeleteResourcePolicy", json!({ "policyName": "p" }));
+    let gone = bench.error("DeleteResourcePolicy", json!({ "policyName": "p" }));
+    insta::assert_snapshot!(gone, @"ResourceNotFoundException: Policy with name [p] does not exist");
+}

@@ -14,6 +14,7 @@ mod record_set;
 mod request;
 mod tags;
 mod values;
+mod vpcs;
 mod zones;
 
 use std::collections::BTreeMap;
@@ -75,6 +76,10 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "ChangeResourceRecordSets" => batch::change(call, input.parse()?),
         "ListResourceRecordSets" => listing::list(call, &input.parse()?),
         "GetChange" => batch::get_change(call, &input.parse()?),
+        "AssociateVPCWithHostedZone" => vpcs::associate(call, input.parse()?),
+        "DisassociateVPCFromHostedZone" => vpcs::disassociate(call, input.parse()?),
+        "ListHostedZonesByVPC" => vpcs::list_zones(call, &input.parse()?),
+        "GetDNSSEC" => vpcs::dnssec(call, &input.parse()?),
         "ChangeTagsForResource" => tags::change(call, input.parse()?),
         "ListTagsForResource" => tags::list(call, &input.parse()?),
         "ListTagsForResources" => tags::list_many(call, &input.parse()?),

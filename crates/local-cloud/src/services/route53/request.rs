@@ -46,6 +46,14 @@ fn operation<'a>(method: &Method, path: &[&'a str]) -> Option<(&'static str, InP
         ("DELETE", ["hostedzone", id]) => ("DeleteHostedZone", vec![("Id", id)]),
         ("POST", ["hostedzone", id, "rrset"]) => ("ChangeResourceRecordSets", vec![("HostedZoneId", id)]),
         ("GET", ["hostedzone", id, "rrset"]) => ("ListResourceRecordSets", vec![("HostedZoneId", id)]),
+        ("POST", ["hostedzone", id, "associatevpc"]) => {
+            ("AssociateVPCWithHostedZone", vec![("HostedZoneId", id)])
+        }
+        ("POST", ["hostedzone", id, "disassociatevpc"]) => {
+            ("DisassociateVPCFromHostedZone", vec![("HostedZoneId", id)])
+        }
+        ("GET", ["hostedzonesbyvpc"]) => ("ListHostedZonesByVPC", vec![]),
+        ("GET", ["hostedzone", id, "dnssec"]) => ("GetDNSSEC", vec![("Id", id)]),
         ("GET", ["change", id]) => ("GetChange", vec![("Id", id)]),
         ("POST", ["tags", kind]) => ("ListTagsForResources", vec![("ResourceType", kind)]),
         ("GET", ["tags", kind, id]) => {
@@ -71,6 +79,8 @@ fn query_name(name: &str) -> &str {
         "hostedzoneid" => "HostedZoneId",
         "hostedzonetype" => "HostedZoneType",
         "delegationsetid" => "DelegationSetId",
+        "vpcid" => "VPCId",
+        "vpcregion" => "VPCRegion",
         "marker" => "Marker",
         "maxitems" => "MaxItems",
         "name" => "StartRecordName",

@@ -206,6 +206,27 @@ fn tags_and_health_checks_are_kept() {
 }
 
 #[test]
+fn private_zones_have_vpcs() {
+    let mut dns = Dns::new();
+    let vpc = |id: &str| json!({ "VPCRegion": "eu-central-1", "VPCId": id });
+    let private = json!({ "Name": "inside.test", "CallerReference": "r", "VPC": vpc("vpc-1") });
+    let zone = dns.ask("CreateHostedZone", private).expect("made")["HostedZone"]["Id"].clone();
+    let which = |id: &str| json!({ "HostedZoneId": zone, "VPC": vpc(id) });
+    let last = dns.ask("DisassociateVPCFromHostedZone", which("vpc-1")).expect_err("the last one");
+    assert_eq!(last.code, "LastVPCAssociation");
+    dns.ask("AssociateVPCWithHostedZone", which("vpc-2")).expect("associated");
+    let listed = dns.ask("ListHostedZonesByVPC", vpc("vpc-2")).expect("listed");
+    assert_eq!(listed["HostedZoneSummaries"][0]["Name"], "inside.test.");
+    dns.ask("DisassociateVPCFromHostedZone", which("vpc-1")).expect("disassociated");
+    let shown = dns.ask("GetHostedZone", json!({ "Id": zone })).expect("shown");
+    assert_eq!(shown["VPCs"], json!([vpc("vpc-2")]));
+    let public = dns.zone("outside.test");
+    let refused =
+        dns.ask("AssociateVPCWithHostedZone", json!({ "HostedZoneId": public, "VPC": vpc("vpc-1") }));
+    assert_eq!(refused.expect_err("public").code, "PublicZoneVPCAssociation");
+}
+
+#[test]
 fn requests_are_routed_by_method_and_path() {
     let body = br#"<ChangeResourceRecordSetsRequest xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><ChangeBatch>
         <Changes><Change><Action>UPSERT</Action><ResourceRecordSet><Name>a.example.com</Name><Type>A</Type><TTL>60</TTL>

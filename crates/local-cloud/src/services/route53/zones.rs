@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::record_set::RecordSet;
 use super::tags::Tag;
+use super::vpcs::Vpc;
 use super::{batch, domain, ids};
 use crate::services::Call;
 use crate::wire::{ApiError, Output};
@@ -17,8 +18,9 @@ pub(crate) struct Zone {
     pub(crate) name: String,
     pub(super) caller_reference: String,
     pub(super) comment: Option<String>,
-    /// Of a private zone.
-    pub(super) vpc: Option<Value>,
+    /// Of a private zone; a public one has none.
+    #[serde(default)]
+    pub(super) vpcs: Vec<Vpc>,
     /// In the order of their keys.
     pub(crate) records: Vec<RecordSet>,
     pub(super) tags: Vec<Tag>,
@@ -33,7 +35,7 @@ impl Zone {
         name: &str,
         caller_reference: String,
         comment: Option<String>,
-        vpc: Option<Value>,
+        vpc: Option<Vpc>,
     ) -> Self {
         let servers = NAME_SERVERS.iter().map(|server| format!("{server}."));
         let soa = format!("{}. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400", NAME_SERVERS[0]);
@@ -41,7 +43,7 @@ impl Zone {
             name: name.to_owned(),
             caller_reference,
             comment,
-            vpc,
+            vpcs: vpc.into_iter().collect(),
             records: vec![
                 RecordSet::of(name, "NS", 172_800, servers),
                 RecordSet::of(name, "SOA", 900, [soa]),
@@ -60,14 +62,18 @@ impl Zone {
             "Id": format!("/hostedzone/{id}"),
             "Name": self.name,
             "CallerReference": self.caller_reference,
-            "Config": { "Comment": self.comment, "PrivateZone": self.vpc.is_some() },
+            "Config": { "Comment": self.comment, "PrivateZone": self.is_private() },
             "ResourceRecordSetCount": self.records.len(),
         })
     }
 
+    fn is_private(&self) -> bool {
+        !self.vpcs.is_empty()
+    }
+
     /// Public zones have name servers, private ones VPCs.
     fn delegation(&self) -> Option<Value> {
-        self.vpc.is_none().then(|| json!({ "NameServers": NAME_SERVERS }))
+        (!self.is_private()).then(|| json!({ "NameServers": NAME_SERVERS }))
     }
 }
 
@@ -78,7 +84,7 @@ pub(super) struct CreateInput {
     caller_reference: String,
     hosted_zone_config: Config,
     #[serde(rename = "VPC")]
-    vpc: Option<Value>,
+    vpc: Option<Vpc>,
 }
 
 #[derive(Deserialize, Default)]
@@ -114,7 +120,7 @@ pub(super) fn create(call: &mut Call<'_>, input: CreateInput) -> Result<Output, 
         "HostedZone": zone.shown(&id),
         "ChangeInfo": change,
         "DelegationSet": zone.delegation(),
-        "VPC": zone.vpc,
+        "VPC": zone.vpcs.first(),
     });
     let location = format!("https://route53.amazonaws.com/2013-04-01/hostedzone/{id}");
     state.zones.insert(id, zone);
@@ -133,7 +139,7 @@ pub(super) fn get(call: &mut Call<'_>, input: &IdInput) -> Result<Output, ApiErr
     Output::of(&json!({
         "HostedZone": zone.shown(id),
         "DelegationSet": zone.delegation(),
-        "VPCs": zone.vpc.as_ref().map(|vpc| [vpc]),
+        "VPCs": zone.is_private().then_some(&zone.vpcs),
     }))
 }
 
@@ -176,7 +182,7 @@ pub(super) fn list(call: &mut Call<'_>, input: &ListInput) -> Result<Output, Api
     let mut rest = zones
         .iter()
         .filter(|(id, _)| marker.is_none_or(|marker| id.as_str() >= marker))
-        .filter(|(_, zone)| !private_only || zone.vpc.is_some());
+        .filter(|(_, zone)| !private_only || zone.is_private());
     let shown: Vec<_> = rest.by_ref().take(size).map(|(id, zone)| zone.shown(id)).collect();
     let next = rest.next().map(|(id, _)| id);
     Output::of(&json!({
