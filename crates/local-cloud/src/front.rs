@@ -26,6 +26,10 @@ const DEFAULT_REGION: &str = "us-east-1";
 /// No AWS call that the cloud speaks has a body near this size; layers go to the registry.
 const LARGEST_BODY: usize = 32 * 1024 * 1024;
 
+/// The header that names a Smithy protocol, in requests and answers, and its only value.
+const SMITHY_PROTOCOL: &str = "smithy-protocol";
+const RPC_V2_CBOR: &str = "rpc-v2-cbor";
+
 /// What the endpoint needs to answer.
 pub(crate) struct Front {
     /// What exists.
@@ -82,13 +86,15 @@ struct Routed {
 impl Front {
     fn answer(&self, parts: &Parts, body: &Bytes, request_id: &str) -> Answer {
         let identity = Identity::of(parts);
-        match route(parts, body, &identity) {
+        let (service, operation, result) = match route(parts, body, &identity) {
             Ok(routed) => {
                 let result = self.call(&identity, &routed);
-                wire::encode(routed.service, &routed.operation, request_id, result)
+                (routed.service, routed.operation, result)
             }
-            Err((service, error)) => wire::encode(service, "Unknown", request_id, Err(error)),
-        }
+            Err((service, error)) => (service, "Unknown".to_owned(), Err(error)),
+        };
+        let protocol = spoken(parts).unwrap_or_else(|| service.protocol());
+        wire::encode_as(service, protocol, &operation, request_id, result)
     }
 
     fn call(&self, identity: &Identity, routed: &Routed) -> Result<wire::Output, ApiError> {
@@ -112,9 +118,24 @@ impl Front {
     }
 }
 
-/// Finds service and operation, in the order in which the protocols are told apart: a target header
-/// (JSON), a form with an action (query), else method and path (REST).
+/// The protocol of a request that names it: of these, a service may speak several.
+fn spoken(parts: &Parts) -> Option<Protocol> {
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if header(SMITHY_PROTOCOL) == Some(RPC_V2_CBOR) {
+        return Some(Protocol::Cbor);
+    }
+    let content = header("content-type").unwrap_or_default();
+    let json =
+        [("application/x-amz-json-1.0", Protocol::Json10), ("application/x-amz-json-1.1", Protocol::Json)];
+    json.into_iter().find(|(name, _)| content.starts_with(name)).map(|(_, protocol)| protocol)
+}
+
+/// Finds service and operation, in the order in which the protocols are told apart: a header (CBOR), a
+/// target header (JSON), a form with an action (query), else method and path (REST).
 fn route(parts: &Parts, body: &Bytes, identity: &Identity) -> Result<Routed, (Service, ApiError)> {
+    if spoken(parts) == Some(Protocol::Cbor) {
+        return route_cbor(parts.uri.path(), body);
+    }
     let signed = identity.service.as_deref().and_then(Service::by_signing_name);
     if let Some(target) = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()) {
         return route_json(target, body);
@@ -133,6 +154,18 @@ fn route(parts: &Parts, body: &Bytes, identity: &Identity) -> Result<Routed, (Se
         return Ok(Routed { service, operation, input });
     }
     Err((service, unknown_request(parts, identity)))
+}
+
+/// `/service/NAME/operation/OPERATION`
+fn route_cbor(path: &str, body: &Bytes) -> Result<Routed, (Service, ApiError)> {
+    let names = path.strip_prefix("/service/").and_then(|rest| rest.split_once("/operation/"));
+    let service = names.and_then(|(service, _)| Service::by_target(service));
+    let (Some(service), Some((_, operation))) = (service, names) else {
+        let message = format!("the embedded cloud does not implement the service of {path}");
+        return Err((Service::CloudWatch, ApiError::sender("UnknownOperationException", message)));
+    };
+    let input = Input::from_cbor(service, body).map_err(|error| (service, error))?;
+    Ok(Routed { service, operation: operation.to_owned(), input })
 }
 
 fn route_json(target: &str, body: &Bytes) -> Result<Routed, (Service, ApiError)> {
@@ -173,6 +206,19 @@ fn into_response(answer: Answer, request_id: &str) -> Response {
     headers.insert(header::CONTENT_TYPE, answer.content_type);
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(HeaderName::from_static("x-amzn-requestid"), id);
+    }
+    if answer.protocol == Protocol::Cbor {
+        let value = HeaderValue::from_static(RPC_V2_CBOR);
+        headers.insert(HeaderName::from_static(SMITHY_PROTOCOL), value);
+    }
+    // Clients of services that were spoken in awsQuery once look for the code of that protocol here:
+    // smithy.io/2.0/aws/protocols/aws-query-protocol.html#aws-protocols-awsquerycompatible-trait
+    let renewed = matches!(answer.protocol, Protocol::Cbor | Protocol::Json10);
+    if let Some(code) = answer.error_code.as_deref().filter(|_| renewed) {
+        let fault = if answer.status.is_server_error() { "Receiver" } else { "Sender" };
+        if let Ok(value) = HeaderValue::from_str(&format!("{code};{fault}")) {
+            headers.insert(HeaderName::from_static("x-amzn-query-error"), value);
+        }
     }
     if let Some(location) = answer.location.and_then(|location| HeaderValue::from_str(&location).ok()) {
         headers.insert(header::LOCATION, location);

@@ -92,6 +92,7 @@ fn of_region(region: &Region) -> Vec<(&'static str, usize)> {
         ("codedeploy:application", region.codedeploy.application_count()),
         ("codedeploy:deploymentconfig", region.codedeploy.config_count()),
         ("application-autoscaling:scalable-target", region.application_autoscaling.target_count()),
+        ("cloudwatch:alarm", region.cloudwatch.alarm_count()),
         ("ec2:security-group", region.ec2.groups_made()),
     ]
 }

@@ -27,6 +27,12 @@ fn boto3_pages_through_lists_and_resets() {
 }
 
 #[test]
+fn boto3_stops_a_deployment_by_an_alarm() {
+    let cloud = LocalCloud::start(&LocalCloudOptions::default()).expect("starts");
+    python(&cloud, "alarms.py", &[]);
+}
+
+#[test]
 fn boto3_finds_nothing_moving_in_an_inert_cloud() {
     let options = LocalCloudOptions { inert: true, ..LocalCloudOptions::default() };
     let cloud = LocalCloud::start(&options).expect("starts");

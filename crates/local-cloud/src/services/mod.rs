@@ -8,6 +8,7 @@
 
 pub(crate) mod acm;
 pub(crate) mod application_autoscaling;
+pub(crate) mod cloudwatch;
 pub(crate) mod codedeploy;
 pub(crate) mod ec2;
 pub(crate) mod ecr;
@@ -86,6 +87,7 @@ pub(crate) fn call(
     match service {
         Service::Acm => acm::call(call, operation, input),
         Service::ApplicationAutoScaling => application_autoscaling::call(call, operation, input),
+        Service::CloudWatch => cloudwatch::call(call, operation, input),
         Service::CodeDeploy => codedeploy::call(call, operation, input),
         Service::Ec2 => ec2::call(call, operation, input),
         Service::Ecr => ecr::call(call, operation, input),
@@ -108,7 +110,7 @@ pub(crate) fn only_reads(operation: &str) -> bool {
 /// The answer to an operation that the embedded cloud does not have.
 pub(crate) fn missing(service: Service, operation: &str) -> ApiError {
     let code = match service {
-        Service::Elbv2 | Service::Iam | Service::Sts | Service::Ec2 => "InvalidAction",
+        Service::CloudWatch | Service::Elbv2 | Service::Iam | Service::Sts | Service::Ec2 => "InvalidAction",
         _ => "UnknownOperationException",
     };
     ApiError::sender(code, format!("the embedded cloud does not implement {}:{operation}", service.name()))

@@ -2,9 +2,10 @@
 //!
 //! A service sees neither JSON nor XML. It asks an [`Input`] for its own type and returns an
 //! [`Output`]; the protocol of the service decides how both look on the wire:
-//! awsJson 1.1, awsQuery, the EC2 flavour of it, and restXml.
+//! awsJson 1.1 and 1.0, RPC v2 CBOR, awsQuery, the EC2 flavour of it, and restXml.
 //! Sources: smithy.io/2.0/aws/protocols.
 
+mod cbor;
 mod error;
 mod identity;
 mod lenient;
@@ -41,6 +42,14 @@ impl Input {
                 ApiError::sender("SerializationException", format!("the body is not JSON: {error}"))
             })?
         };
+        Ok(Self { service, parameters })
+    }
+
+    /// Reads a CBOR body; an empty one is an empty object.
+    pub(crate) fn from_cbor(service: Service, body: &[u8]) -> Result<Self, ApiError> {
+        let parameters = if body.is_empty() { Some(Value::Object(Map::new())) } else { cbor::decode(body) };
+        let parameters =
+            parameters.ok_or_else(|| ApiError::sender("SerializationException", "the body is not CBOR"))?;
         Ok(Self { service, parameters })
     }
 
@@ -112,6 +121,8 @@ fn drop_nulls(value: &mut Value) {
 pub(crate) struct Answer {
     /// HTTP status.
     pub(crate) status: StatusCode,
+    /// How it is written.
+    pub(crate) protocol: Protocol,
     /// Content type.
     pub(crate) content_type: HeaderValue,
     /// The AWS error code, for the header that names it.
@@ -123,8 +134,20 @@ pub(crate) struct Answer {
 }
 
 /// Writes the result of `operation` in the protocol of `service`.
+#[cfg(test)]
 pub(crate) fn encode(
     service: Service,
+    operation: &str,
+    request_id: &str,
+    result: Result<Output, ApiError>,
+) -> Answer {
+    encode_as(service, service.protocol(), operation, request_id, result)
+}
+
+/// Writes the result of `operation` in a protocol that `service` speaks.
+pub(crate) fn encode_as(
+    service: Service,
+    protocol: Protocol,
     operation: &str,
     request_id: &str,
     result: Result<Output, ApiError>,
@@ -132,15 +155,17 @@ pub(crate) fn encode(
     match result {
         Ok(output) => Answer {
             status: if output.location.is_some() { StatusCode::CREATED } else { StatusCode::OK },
-            content_type: content_type(service.protocol()),
+            protocol,
+            content_type: content_type(protocol),
             error_code: None,
-            body: success_body(service, operation, request_id, &output.body),
+            body: success_body(service, protocol, operation, request_id, &output.body),
             location: output.location,
         },
         Err(error) => Answer {
             status: error.status,
-            content_type: content_type(service.protocol()),
-            body: error_body(service, request_id, &error),
+            protocol,
+            content_type: content_type(protocol),
+            body: error_body(service, protocol, request_id, &error),
             error_code: Some(error.code),
             location: None,
         },
@@ -150,17 +175,26 @@ pub(crate) fn encode(
 fn content_type(protocol: Protocol) -> HeaderValue {
     HeaderValue::from_static(match protocol {
         Protocol::Json => "application/x-amz-json-1.1",
+        Protocol::Json10 => "application/x-amz-json-1.0",
+        Protocol::Cbor => "application/cbor",
         Protocol::Query | Protocol::Ec2 | Protocol::RestXml => "text/xml",
     })
 }
 
-fn success_body(service: Service, operation: &str, request_id: &str, body: &Value) -> Vec<u8> {
+fn success_body(
+    service: Service,
+    protocol: Protocol,
+    operation: &str,
+    request_id: &str,
+    body: &Value,
+) -> Vec<u8> {
     let namespace = service.namespace();
-    match service.protocol() {
+    match protocol {
         // Operations without an output structure answer with no body at all or `{}`; both are read.
-        Protocol::Json => body.to_string().into_bytes(),
+        Protocol::Json | Protocol::Json10 => body.to_string().into_bytes(),
+        Protocol::Cbor => cbor::encode(body),
         Protocol::Query => xml::document(&format!("{operation}Response"), namespace, |writer| {
-            writer.element(&format!("{operation}Result"), body);
+            writer.element(&format!("{operation}Result"), &time::as_text(body));
             writer.text_in("ResponseMetadata", "RequestId", request_id);
         }),
         Protocol::Ec2 => xml::document(&format!("{operation}Response"), namespace, |writer| {
@@ -173,9 +207,10 @@ fn success_body(service: Service, operation: &str, request_id: &str, body: &Valu
     }
 }
 
-fn error_body(service: Service, request_id: &str, error: &ApiError) -> Vec<u8> {
-    match service.protocol() {
-        Protocol::Json => error.json().to_string().into_bytes(),
+fn error_body(service: Service, protocol: Protocol, request_id: &str, error: &ApiError) -> Vec<u8> {
+    match protocol {
+        Protocol::Json | Protocol::Json10 => error.json().to_string().into_bytes(),
+        Protocol::Cbor => cbor::encode(&error.json()),
         Protocol::Query | Protocol::RestXml => {
             xml::document("ErrorResponse", service.namespace(), |writer| {
                 writer.element("Error", &error.xml_fields());

@@ -5,6 +5,10 @@
 pub(crate) enum Protocol {
     /// awsJson 1.1: `X-Amz-Target` names the operation.
     Json,
+    /// awsJson 1.0: the same with another content type.
+    Json10,
+    /// Smithy RPC v2 with CBOR: the path names the operation.
+    Cbor,
     /// awsQuery: the form field `Action` names the operation.
     Query,
     /// The EC2 flavour of awsQuery: flat lists in, `item` lists out.
@@ -18,6 +22,7 @@ pub(crate) enum Protocol {
 pub(crate) enum Service {
     Acm,
     ApplicationAutoScaling,
+    CloudWatch,
     CodeDeploy,
     Ec2,
     Ecr,
@@ -45,13 +50,22 @@ struct Facts {
 
 /// Signing names, target prefixes, versions and namespaces are those of the services' API models
 /// (github.com/aws/api-models-aws).
-const FACTS: [Facts; 11] = [
+const FACTS: [Facts; 12] = [
     json(Service::Acm, "acm", "CertificateManager", "ValidationException"),
     json(
         Service::ApplicationAutoScaling,
         "application-autoscaling",
         "AnyScaleFrontendService",
         "ValidationException",
+    ),
+    // Spoken in three protocols; this is the oldest. See `by_target` for the others.
+    xml(
+        Service::CloudWatch,
+        "monitoring",
+        Protocol::Query,
+        "2010-08-01",
+        "http://monitoring.amazonaws.com/doc/2010-08-01/",
+        "ValidationError",
     ),
     json(Service::CodeDeploy, "codedeploy", "CodeDeploy_20141006", "InvalidInputException"),
     xml(
@@ -99,6 +113,9 @@ const FACTS: [Facts; 11] = [
     ),
 ];
 
+/// What CloudWatch is called where its query version is not.
+const CLOUDWATCH_TARGET: &str = "GraniteServiceVersion20100801";
+
 const fn json(
     service: Service,
     signing_name: &'static str,
@@ -125,8 +142,11 @@ impl Service {
         FACTS.iter().find(|facts| facts.signing_name == name).map(|facts| facts.service)
     }
 
-    /// The service of an `X-Amz-Target` prefix.
+    /// The service of an `X-Amz-Target` prefix, or of the path of an RPC v2 call.
     pub(crate) fn by_target(prefix: &str) -> Option<Self> {
+        if prefix == CLOUDWATCH_TARGET {
+            return Some(Self::CloudWatch);
+        }
         let mut json = FACTS.iter().filter(|facts| facts.protocol == Protocol::Json);
         json.find(|facts| facts.key == prefix).map(|facts| facts.service)
     }

@@ -100,8 +100,8 @@ impl Writer {
 fn route53_item(list: &str) -> &str {
     match list {
         "HealthCheckRegions" => "Region",
-        "HostedZoneSummaries" => "HostedZoneSummary",
         "ResourceTagSets" => "ResourceTagSet",
+        "HostedZoneSummaries" => "HostedZoneSummary",
         "CheckerIpRanges" | "CidrLocations" => "member",
         plural => plural.strip_suffix('s').unwrap_or(plural),
     }

@@ -38,6 +38,7 @@ pub(crate) struct Account {
 pub(crate) struct Region {
     pub(crate) acm: services::acm::AcmState,
     pub(crate) application_autoscaling: services::application_autoscaling::ScalingState,
+    pub(crate) cloudwatch: services::cloudwatch::CloudWatchState,
     pub(crate) codedeploy: services::codedeploy::CodeDeployState,
     pub(crate) ec2: services::ec2::Ec2State,
     pub(crate) ecr: services::ecr::EcrState,

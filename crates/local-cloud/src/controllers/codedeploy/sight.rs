@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::machine::{Health, Observation, Phase};
+use super::machine::{Alarm, Health, Observation, Phase};
 use crate::clock::Clock;
 use crate::services::Settings;
 use crate::services::codedeploy::{Deployment, ErrorInformation, LifecycleEvent, TaskSetSnapshot};
@@ -35,9 +35,19 @@ pub(super) fn observe(
         emptied: is_emptied(region, deployment),
         verdict,
         stop: requests.stop,
+        alarm: alarm(region, deployment),
         shift: requests.shift,
         terminate: requests.terminate,
     }
+}
+
+/// The first alarm of the deployment that fires. One that does not exist never does.
+/// <https://docs.aws.amazon.com/codedeploy/latest/userguide/monitoring-create-alarms.html>
+fn alarm(region: &Region, deployment: &Deployment) -> Option<Alarm> {
+    let watched = region.codedeploy.alarms_of(deployment);
+    let name = watched.into_iter().find(|name| region.cloudwatch.fires(name))?;
+    let undo = deployment.auto_rollback.covers("DEPLOYMENT_STOP_ON_ALARM");
+    Some(Alarm { name, undo })
 }
 
 /// The nominal time between two instants.

@@ -420,6 +420,39 @@ fn a_stop_rolls_back_even_after_the_shift() {
 }
 
 #[test]
+fn an_alarm_that_fires_stops_a_deployment() {
+    let settings = |events: Value| {
+        json!({
+            "alarmConfiguration": { "enabled": true, "alarms": [{ "name": "none" }, { "name": "errors" }] },
+            "autoRollbackConfiguration": { "enabled": true, "events": events },
+        })
+    };
+    for (events, share) in
+        [(json!(["DEPLOYMENT_STOP_ON_ALARM"]), [100, 0]), (json!(["DEPLOYMENT_FAILURE"]), [0, 100])]
+    {
+        let mut stage = Stage::new(settings(events));
+        let alarm = json!({
+            "AlarmName": "errors", "Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 60,
+            "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold",
+        });
+        stage.ok(Service::CloudWatch, "PutMetricAlarm", alarm);
+        let id = stage.begin(json!([]));
+        stage.tasks("healthy");
+        assert_eq!((stage.status(&id).as_str(), stage.production()), ("InProgress", [0, 100]));
+        let fire = json!({ "AlarmName": "errors", "StateValue": "ALARM", "StateReason": "a test" });
+        stage.ok(Service::CloudWatch, "SetAlarmState", fire);
+        stage.step();
+        stage.step();
+        let info = stage.info(&id);
+        assert_eq!(
+            (&info["status"], &info["errorInformation"]["code"]),
+            (&json!("Stopped"), &json!("ALARM_ACTIVE"))
+        );
+        assert_eq!(stage.production(), share, "undone, although the alarm still fires, or left");
+    }
+}
+
+#[test]
 fn hooks_and_the_test_listener_come_before_production() {
     let mut stage = Stage::new(json!({ "test": true }));
     let id = stage.begin(json!([{ "AfterAllowTestTraffic": "check" }]));

@@ -91,7 +91,7 @@ impl AutoRollbackConfiguration {
     }
 }
 
-/// Alarms that would stop a deployment. Kept as data: there is no CloudWatch here yet.
+/// Alarms that stop a deployment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct AlarmConfiguration {

@@ -164,6 +164,18 @@ impl CodeDeployState {
         gone.then(|| ErrorInformation::new("DEPLOYMENT_GROUP_MISSING", "The deployment group was deleted."))
     }
 
+    /// Names of the alarms that a deployment watches: its own, or those of its group.
+    pub(crate) fn alarms_of(&self, deployment: &Deployment) -> Vec<String> {
+        let own = deployment.given.get("overrideAlarmConfiguration").filter(|own| !own.is_null());
+        let own = own.and_then(|own| AlarmConfiguration::deserialize(own).ok());
+        let group = self
+            .applications
+            .get(&deployment.application)
+            .and_then(|known| known.groups.get(&deployment.group));
+        let configuration = own.or_else(|| group?.alarms.clone()).filter(|alarms| alarms.enabled);
+        configuration.into_iter().flat_map(|alarms| alarms.alarms).map(|alarm| alarm.name).collect()
+    }
+
     /// Notes on the revision that a deployment of its group succeeded with it.
     pub(crate) fn deployed(&mut self, application: &str, group: &str, revision: &RevisionLocation) {
         let Some(application) = self.applications.get_mut(application) else { return };

@@ -41,6 +41,8 @@ pub(super) fn batch_check(call: &mut Call<'_>, input: &Layers) -> Result<Output,
         let size = store.size(&digest).filter(|_| repository.layers.contains(&digest));
         layers.push(json!({
             "layerDigest": digest, "layerSize": size,
+            // Only a manifest says more; this is what docker pushes.
+            "mediaType": size.map(|_| "application/vnd.docker.image.rootfs.diff.tar.gzip"),
             "layerAvailability": if size.is_some() { "AVAILABLE" } else { "UNAVAILABLE" },
         }));
     }
@@ -82,7 +84,14 @@ pub(super) fn upload_part(call: &mut Call<'_>, input: &Part) -> Result<Output, A
     let id = upload_id(&input.upload_id);
     let uploads = &call.settings.uploads;
     let length = uploads.append(&scope, &name, id, Some(input.part_first_byte), &bytes);
-    let length = length.map_err(|error| problem(&error))?;
+    let length = length.map_err(|error| match error {
+        UploadProblem::OutOfOrder { expected, .. } => problem(&error)
+            .with_field("registryId", json!(scope.account))
+            .with_field("repositoryName", json!(name))
+            .with_field("uploadId", json!(input.upload_id))
+            .with_field("lastValidByteReceived", json!(expected.saturating_sub(1))),
+        error => problem(&error),
+    })?;
     Output::of(&json!({
         "registryId": scope.account, "repositoryName": name, "uploadId": input.upload_id,
         "lastByteReceived": length.saturating_sub(1),

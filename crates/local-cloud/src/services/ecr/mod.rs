@@ -13,6 +13,7 @@ mod policies;
 mod registry;
 mod repositories;
 mod scans;
+mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,14 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "DeleteRepository" => repositories::delete(call, &input.parse()?),
         "PutImageTagMutability" => repositories::put_mutability(call, input.parse()?),
         "PutImageScanningConfiguration" => repositories::put_scanning(call, input.parse()?),
-        "DescribeRegistry" => repositories::describe_registry(call),
+        "DescribeRegistry" => settings::describe(call),
+        "PutRegistryPolicy" => settings::put_policy(call, input.parse()?),
+        "GetRegistryPolicy" => settings::get_policy(call),
+        "DeleteRegistryPolicy" => settings::delete_policy(call),
+        "PutReplicationConfiguration" => settings::put_replication(call, &input.parse()?),
+        "PutRegistryScanningConfiguration" => settings::put_scanning(call, input.parse()?),
+        "GetRegistryScanningConfiguration" => settings::get_scanning(call),
+        "BatchGetRepositoryScanningConfiguration" => settings::batch_get_scanning(call, &input.parse()?),
         "ListTagsForResource" => repositories::list_tags(call, &input.parse()?),
         "TagResource" => repositories::tag(call, &input.parse()?),
         "UntagResource" => repositories::untag(call, &input.parse()?),

@@ -1,12 +1,12 @@
 //! Lifecycle policies and access policies of repositories: kept and given back.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::errors;
 use super::input::Name;
 use crate::services::Call;
-use crate::wire::{ApiError, Output};
+use crate::wire::{ApiError, EpochSeconds, Output};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,7 +25,9 @@ pub(super) fn put_lifecycle(call: &mut Call<'_>, input: PutLifecycle) -> Result<
         return Err(errors::invalid("LifecyclePolicyText", text));
     }
     let account = input.name.account(call);
+    let now = call.now;
     let repository = input.name.find(call)?;
+    repository.lifecycle_policy_at = Some(now);
     repository.lifecycle_policy = Some(input.lifecycle_policy_text.clone());
     Output::of(&json!({
         "registryId": account, "repositoryName": repository.name,
@@ -40,6 +42,7 @@ pub(super) fn get_lifecycle(call: &mut Call<'_>, input: &Name) -> Result<Output,
         repository.lifecycle_policy.as_ref().ok_or_else(|| no_lifecycle(&account, &repository.name))?;
     Output::of(&json!({
         "registryId": account, "repositoryName": repository.name, "lifecyclePolicyText": text,
+        "lastEvaluatedAt": repository.lifecycle_policy_at.map(EpochSeconds),
     }))
 }
 
@@ -49,6 +52,7 @@ pub(super) fn delete_lifecycle(call: &mut Call<'_>, input: &Name) -> Result<Outp
     let text = repository.lifecycle_policy.take().ok_or_else(|| no_lifecycle(&account, &repository.name))?;
     Output::of(&json!({
         "registryId": account, "repositoryName": repository.name, "lifecyclePolicyText": text,
+        "lastEvaluatedAt": repository.lifecycle_policy_at.take().map(EpochSeconds),
     }))
 }
 
@@ -57,6 +61,24 @@ fn no_lifecycle(account: &str, name: &str) -> ApiError {
         "Lifecycle policy does not exist for the repository with name '{name}' in the registry with id '{account}'"
     );
     ApiError::sender("LifecyclePolicyNotFoundException", text)
+}
+
+/// Whether `text` is a policy of a resource: each statement says who may do what, or may not.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html>
+pub(super) fn check_policy(text: &str) -> bool {
+    let Ok(policy) = serde_json::from_str::<Value>(text) else { return false };
+    let statements = match policy.get("Statement") {
+        Some(Value::Array(statements)) => statements.as_slice(),
+        Some(single @ Value::Object(_)) => std::slice::from_ref(single),
+        _ => return false,
+    };
+    let has = |statement: &Value, names: [&str; 2]| names.iter().any(|name| statement.get(name).is_some());
+    !statements.is_empty()
+        && statements.iter().all(|statement| {
+            matches!(statement.get("Effect").and_then(Value::as_str), Some("Allow" | "Deny"))
+                && has(statement, ["Principal", "NotPrincipal"])
+                && has(statement, ["Action", "NotAction"])
+        })
 }
 
 #[derive(Deserialize)]
@@ -68,7 +90,7 @@ pub(super) struct Set {
 }
 
 pub(super) fn set(call: &mut Call<'_>, input: Set) -> Result<Output, ApiError> {
-    if !serde_json::from_str::<serde_json::Value>(&input.policy_text).is_ok_and(|policy| policy.is_object()) {
+    if !check_policy(&input.policy_text) {
         return Err(errors::invalid("PolicyText", "Invalid repository policy provided"));
     }
     let account = input.name.account(call);

@@ -16,7 +16,7 @@ use pipeline_data_plane::image::valid_repository;
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html>
 const NAME_PATTERN: &str = "must satisfy regular expression \
                             '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*'";
-const MODES: [&str; 4] = ["MUTABLE", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"];
+const MODES: [&str; 4] = ["IMMUTABLE", "MUTABLE", "MUTABLE_WITH_EXCLUSION", "IMMUTABLE_WITH_EXCLUSION"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,7 +70,7 @@ impl Shown {
     }
 }
 
-fn arn(region: &str, account: &str, name: &str) -> String {
+pub(super) fn arn(region: &str, account: &str, name: &str) -> String {
     let resource = format!("repository/{name}");
     crate::world::Arn { service: "ecr", region, account, resource: &resource }.to_string()
 }
@@ -96,8 +96,9 @@ pub(super) fn create(call: &mut Call<'_>, input: Create) -> Result<Output, ApiEr
         created_at: call.now,
         mutability,
         scan_on_push: input.image_scanning_configuration.unwrap_or_default().scan_on_push,
-        encryption: input.encryption_configuration.unwrap_or_default(),
+        encryption: encryption(input.encryption_configuration, &region, &account),
         lifecycle_policy: None,
+        lifecycle_policy_at: None,
         policy: None,
         tags: Default::default(),
         layers: BTreeSet::new(),
@@ -113,6 +114,18 @@ pub(super) fn create(call: &mut Call<'_>, input: Create) -> Result<Output, ApiEr
     }
     existing.insert(name, repository.clone());
     Output::of(&json!({ "repository": Shown::of(call, &account, &repository) }))
+}
+
+/// With KMS and no key named, ECR takes the account's key that AWS manages.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_EncryptionConfiguration.html>
+fn encryption(asked: Option<Encryption>, region: &str, account: &str) -> Encryption {
+    let mut encryption = asked.unwrap_or_default();
+    if encryption.encryption_type.starts_with("KMS") && encryption.kms_key.is_none() {
+        let resource = format!("key/{}", uuid::Uuid::new_v4());
+        let key = crate::world::Arn { service: "kms", region, account, resource: &resource };
+        encryption.kms_key = Some(key.to_string());
+    }
+    encryption
 }
 
 fn check_mutability(mutability: &Mutability) -> Result<(), ApiError> {
@@ -233,10 +246,6 @@ pub(super) fn put_scanning(call: &mut Call<'_>, input: PutScanning) -> Result<Ou
     }))
 }
 
-pub(super) fn describe_registry(call: &mut Call<'_>) -> Result<Output, ApiError> {
-    Output::of(&json!({ "registryId": call.place.account, "replicationConfiguration": { "rules": [] } }))
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Resource {
@@ -252,9 +261,7 @@ impl Resource {
         let arn = crate::world::Arn::parse(&self.resource_arn).filter(|arn| arn.service == "ecr");
         let name = arn.as_ref().and_then(|arn| arn.resource.strip_prefix("repository/"));
         let (Some(arn), Some(name)) = (&arn, name) else {
-            let text =
-                format!("Invalid parameter at 'resourceArn': '{}' is not a repository", self.resource_arn);
-            return Err(ApiError::sender("InvalidParameterException", text));
+            return Err(errors::invalid("resourceArn", "Invalid ARN"));
         };
         call.state.region_mut(arn.account, arn.region).ecr.repository_mut(arn.account, name)
     }

@@ -1,5 +1,6 @@
 //! Image scans: they end at once and find nothing, since there is nothing here to find it with.
 
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -49,6 +50,12 @@ impl Scan {
 pub(super) fn start(call: &mut Call<'_>, input: &Scan) -> Result<Output, ApiError> {
     let (account, now) = (input.name.account(call), call.now);
     let (digest, image) = input.find(call)?;
+    // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_StartImageScan.html>: once in 24 hours,
+    // the scan on push included.
+    if image.scanned_at.is_some_and(|at| now.duration_since(at) < SignedDuration::from_hours(24)) {
+        let text = "The scan quota per image has been exceeded. Wait and try again.";
+        return Err(ApiError::sender("LimitExceededException", text));
+    }
     image.scanned_at = Some(now);
     Output::of(&input.answer(&account, &digest, &json!({ "status": "IN_PROGRESS" })))
 }

@@ -16,6 +16,7 @@ use pipeline_data_plane::image::Digest;
 pub(crate) struct EcrState {
     /// By name.
     pub(super) repositories: BTreeMap<String, Repository>,
+    pub(super) registry: super::settings::Registry,
 }
 
 /// A repository.
@@ -27,6 +28,9 @@ pub(super) struct Repository {
     pub(super) scan_on_push: bool,
     pub(super) encryption: Encryption,
     pub(super) lifecycle_policy: Option<String>,
+    /// When the lifecycle policy was put; it never acts.
+    #[serde(default)]
+    pub(super) lifecycle_policy_at: Option<Timestamp>,
     pub(super) policy: Option<String>,
     pub(super) tags: Tags,
     /// Digests of the blobs that were pushed or mounted here.
@@ -102,7 +106,7 @@ impl Mutability {
 }
 
 /// Whether `text` fits `pattern`, in which `*` stands for anything.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((head, tail)) => text.strip_prefix(head).is_some_and(|rest| {

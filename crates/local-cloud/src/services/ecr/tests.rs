@@ -236,3 +236,62 @@ fn a_token_opens_the_registry() {
     let scope = registry.authenticate(token.strip_prefix("AWS:").unwrap()).unwrap();
     assert_eq!(scope, Scope::new(ACCOUNT, REGION));
 }
+
+#[test]
+fn a_registry_has_settings_of_its_own() {
+    let bench = Bench::new();
+    bench.ok("CreateRepository", named("team-hello"));
+    let none = bench.error("GetRegistryPolicy", json!({}));
+    insta::assert_snapshot!(none, @"RegistryPolicyNotFoundException: Registry policy does not exist in the registry with id '123456789012'");
+    let wrong =
+        bench.error("PutRegistryPolicy", json!({ "policyText": r#"{"Statement":[{"Effect":"Allow"}]}"# }));
+    insta::assert_snapshot!(wrong, @"InvalidParameterException: Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid registry policy provided'");
+    let text = r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"ecr:ReplicateImage"}}"#;
+    bench.ok("PutRegistryPolicy", json!({ "policyText": text }));
+    assert_eq!(bench.ok("DeleteRegistryPolicy", json!({}))["policyText"], text);
+
+    let own = json!({ "rules": [{ "destinations": [{ "region": REGION, "registryId": ACCOUNT }] }] });
+    let refused = bench.error("PutReplicationConfiguration", json!({ "replicationConfiguration": own }));
+    assert!(refused.contains("cannot be the same as the source registry"), "{refused}");
+    let other = json!({ "rules": [{ "destinations": [{ "region": "eu-north-1", "registryId": ACCOUNT }] }] });
+    bench.ok("PutReplicationConfiguration", json!({ "replicationConfiguration": other }));
+    assert_eq!(bench.ok("DescribeRegistry", json!({}))["replicationConfiguration"], other);
+
+    let rule = json!({
+        "scanFrequency": "SCAN_ON_PUSH", "repositoryFilters": [{ "filter": "team-*", "filterType": "WILDCARD" }],
+    });
+    bench.ok("PutRegistryScanningConfiguration", json!({ "scanType": "BASIC", "rules": [rule] }));
+    let shown = bench
+        .ok("BatchGetRepositoryScanningConfiguration", json!({ "repositoryNames": ["team-hello", "none"] }));
+    let first = &shown["scanningConfigurations"][0];
+    assert_eq!((&first["scanFrequency"], &first["scanOnPush"]), (&json!("SCAN_ON_PUSH"), &json!(false)));
+    assert_eq!(first["appliedScanFilters"], rule["repositoryFilters"]);
+    assert_eq!(shown["failures"][0]["failureCode"], "REPOSITORY_NOT_FOUND");
+}
+
+#[test]
+fn an_image_is_scanned_once_a_day() {
+    let bench = Bench::new();
+    bench.ok("CreateRepository", named("hello"));
+    bench.put("hello", &bench.manifest("hello", "layer"), "v1").unwrap();
+    let which = json!({ "repositoryName": "hello", "imageId": { "imageTag": "v1" } });
+    bench.ok("StartImageScan", which.clone());
+    let again = bench.error("StartImageScan", which);
+    insta::assert_snapshot!(again, @"LimitExceededException: The scan quota per image has been exceeded. Wait and try again.");
+}
+
+#[test]
+fn a_manifest_says_its_type_and_an_inert_cloud_takes_it_without_layers() {
+    let mut bench = Bench::new();
+    bench.ok("CreateRepository", named("hello"));
+    let untyped = bench.put("hello", r#"{"schemaVersion":2}"#, "v1").unwrap_err();
+    insta::assert_snapshot!(untyped, @"InvalidParameterException: image manifest mediatype not provided in manifest or parameter");
+    let part = |text: &str| json!({ "mediaType": "a/b", "digest": Digest::of(text.as_bytes()), "size": 1 });
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": part("c"), "layers": [part("l")]})
+            .to_string();
+    let missing = bench.put("hello", &manifest, "v1").unwrap_err();
+    assert!(missing.starts_with("LayersNotFoundException"), "{missing}");
+    bench.settings.inert = true;
+    bench.put("hello", &manifest, "v1").unwrap();
+}

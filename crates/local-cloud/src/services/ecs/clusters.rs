@@ -1,10 +1,10 @@
-//! Clusters and the capacity providers of Fargate.
+//! Clusters.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::pages::Page;
-use super::{Call, Cluster, ClusterEntry, StrategyItem, Tag, errors, names, tags};
+use super::{Call, Cluster, ClusterEntry, StrategyItem, Tag, capacity_providers, errors, names, tags};
 use crate::wire::{ApiError, Input, Output};
 
 const ACTIVE: &str = "ACTIVE";
@@ -64,7 +64,7 @@ pub(super) fn create(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiEr
     names::check("cluster", &name)?;
     tags::check(&input.tags)?;
     let providers = input.capacity_providers.clone().unwrap_or_default();
-    check_providers(&providers)?;
+    capacity_providers::check_known(&call.region().ecs, &providers)?;
     let strategy = input.default_capacity_provider_strategy.clone().unwrap_or_default();
     check_strategy(&strategy, &providers)?;
     let arn = names::arn(&call.place, &format!("cluster/{name}"));
@@ -174,7 +174,7 @@ pub(super) fn put_capacity_providers(call: &mut Call<'_>, input: &Input) -> Resu
     let strategy = input
         .default_capacity_provider_strategy
         .ok_or_else(|| errors::invalid_parameter("Default capacity provider strategy cannot be null."))?;
-    check_providers(&providers)?;
+    capacity_providers::check_known(&call.region().ecs, &providers)?;
     check_strategy(&strategy, &providers)?;
     let entry = active_mut(call, input.cluster.as_deref())?;
     entry.cluster.capacity_providers = providers;
@@ -182,52 +182,16 @@ pub(super) fn put_capacity_providers(call: &mut Call<'_>, input: &Input) -> Resu
     Output::of(&json!({ "cluster": view_all(entry) }))
 }
 
-/// DescribeCapacityProviders: the two that every account has.
-pub(super) fn describe_capacity_providers(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Which {
-        #[serde(default)]
-        capacity_providers: Vec<String>,
-    }
-    let which = input.parse::<Which>()?.capacity_providers;
-    let place = call.place.clone();
-    let show = |name: &str| {
-        json!({
-            "capacityProviderArn": names::arn(&place, &format!("capacity-provider/{name}")),
-            "name": name, "status": ACTIVE, "tags": []
-        })
-    };
-    if which.is_empty() {
-        let all: Vec<_> = FARGATE_PROVIDERS.iter().map(|name| show(name)).collect();
-        return Output::of(&json!({ "capacityProviders": all, "failures": [] }));
-    }
-    let is_known = |name: &&String| FARGATE_PROVIDERS.contains(&super::resource_name(name));
-    let (known, unknown): (Vec<_>, Vec<_>) = which.iter().partition(is_known);
-    let known: Vec<_> = known.into_iter().map(|name| show(super::resource_name(name))).collect();
-    let failures: Vec<_> =
-        unknown.into_iter().map(|name| super::failure(&place, name, "capacity-provider")).collect();
-    Output::of(&json!({ "capacityProviders": known, "failures": failures }))
-}
-
-const FARGATE_PROVIDERS: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
-
 fn default_settings() -> Vec<Value> {
     vec![json!({ "name": "containerInsights", "value": "disabled" })]
 }
 
-fn check_providers(providers: &[String]) -> Result<(), ApiError> {
-    match providers.iter().find(|name| !FARGATE_PROVIDERS.contains(&super::resource_name(name))) {
-        None => Ok(()),
-        Some(unknown) => Err(errors::invalid_parameter(format!(
-            "The specified capacity provider '{unknown}' was not found. Specify a valid name or ARN and try again."
-        ))),
-    }
-}
-
 /// Checks a strategy against the providers of its cluster.
 pub(super) fn check_strategy(strategy: &[StrategyItem], providers: &[String]) -> Result<(), ApiError> {
-    if let Some(item) = strategy.iter().find(|item| !providers.contains(&item.capacity_provider)) {
+    // Either may be named by its ARN.
+    let short = super::resource_name;
+    let associated = |wanted: &str| providers.iter().any(|known| short(known) == short(wanted));
+    if let Some(item) = strategy.iter().find(|item| !associated(&item.capacity_provider)) {
         return Err(errors::invalid_parameter(format!(
             "The specified capacity provider strategy contains a capacity provider that is not associated with \
              the cluster: {}. Associate the capacity provider with the cluster and try again.",

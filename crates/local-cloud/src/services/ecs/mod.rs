@@ -6,7 +6,9 @@
 //!
 //! Source: docs.aws.amazon.com/AmazonECS/latest/APIReference
 
+mod capacity_providers;
 mod clusters;
+mod container_instances;
 mod errors;
 mod launching;
 mod model;
@@ -49,6 +51,8 @@ pub(crate) struct EcsState {
     pub(crate) clusters: BTreeMap<String, ClusterEntry>,
     /// By family.
     pub(crate) task_definitions: BTreeMap<String, Family>,
+    /// Those that customers made, by name.
+    capacity_providers: BTreeMap<String, capacity_providers::CapacityProvider>,
     /// Account settings by name; those that were changed.
     pub(crate) settings: BTreeMap<String, String>,
 }
@@ -112,7 +116,10 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "UpdateCluster" | "UpdateClusterSettings" => clusters::update(call, input),
         "DeleteCluster" => clusters::delete(call, input),
         "PutClusterCapacityProviders" => clusters::put_capacity_providers(call, input),
-        "DescribeCapacityProviders" => clusters::describe_capacity_providers(call, input),
+        "CreateCapacityProvider" => capacity_providers::create(call, input),
+        "UpdateCapacityProvider" => capacity_providers::update(call, input),
+        "DeleteCapacityProvider" => capacity_providers::delete(call, input),
+        "DescribeCapacityProviders" => capacity_providers::describe(call, input),
         "RegisterTaskDefinition" => task_definitions::register(call, input),
         "DescribeTaskDefinition" => task_definitions::describe(call, input),
         "DeregisterTaskDefinition" => task_definitions::deregister(call, input),
@@ -140,9 +147,12 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "PutAccountSetting" | "PutAccountSettingDefault" => settings::put(call, input),
         "DeleteAccountSetting" => settings::delete(call, input),
         "ListAccountSettings" => settings::list(call, input),
-        // The cloud has no container instances, and nothing is found through Cloud Map.
-        "ListAttributes" => Output::of(&json!({ "attributes": [] })),
-        "ListContainerInstances" => Output::of(&json!({ "containerInstanceArns": [] })),
+        "ListAttributes" => container_instances::list_attributes(call, input),
+        "ListContainerInstances" => container_instances::list(call, input),
+        "DescribeContainerInstances" | "UpdateContainerInstancesState" => {
+            container_instances::describe(call, input)
+        }
+        // Nothing is found through Cloud Map.
         "ListServicesByNamespace" => Output::of(&json!({ "serviceArns": [] })),
         _ => Err(missing(wire::Service::Ecs, operation)),
     }

@@ -1,4 +1,4 @@
-//! Tags of clusters, services, tasks, task definitions and task sets, by ARN.
+//! Tags of clusters, capacity providers, services, tasks, task definitions and task sets, by ARN.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -81,6 +81,10 @@ fn tags_of<'a>(state: &'a mut EcsState, arn: &str) -> Result<&'a mut Vec<Tag>, A
     match (kind, fields.as_slice()) {
         ("cluster", [name]) => {
             state.clusters.get_mut(*name).map(|entry| &mut entry.tags).ok_or_else(errors::cluster_not_found)
+        }
+        ("capacity-provider", [name]) => {
+            let provider = state.capacity_providers.get_mut(*name);
+            provider.map(|provider| &mut provider.tags).ok_or_else(not_found)
         }
         ("service", [cluster, name]) => {
             let services = state.clusters.get_mut(*cluster).map(|entry| &mut entry.services);

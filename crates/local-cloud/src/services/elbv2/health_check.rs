@@ -47,6 +47,8 @@ pub(super) struct Asked<'a> {
     pub(super) healthy: Option<i64>,
     pub(super) unhealthy: Option<i64>,
     pub(super) matcher: Option<&'a Matcher>,
+    /// The group's own protocol is HTTP or HTTPS: the timeout must be shorter than the interval.
+    pub(super) over_http: bool,
 }
 
 const PROTOCOLS: &[&str] = &["HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", "GENEVE"];
@@ -126,7 +128,8 @@ impl HealthCheck {
                 *setting = number;
             }
         }
-        if asked.interval.is_some() && asked.timeout.is_none() && new.timeout >= new.interval {
+        let least = i64::from(asked.over_http);
+        if asked.interval.is_some() && asked.timeout.is_none() && new.timeout + least > new.interval {
             // AWS keeps its default timeout below a short interval.
             new.timeout = (new.interval - 1).max(2);
         }
@@ -158,20 +161,20 @@ impl HealthCheck {
 }
 
 fn check_times(new: &HealthCheck, asked: &Asked<'_>) -> Result<(), ApiError> {
-    let speaks_tcp = matches!(new.protocol.as_deref(), Some("TCP"));
     if asked.interval.is_none() && asked.timeout.is_none() {
         return Ok(());
     }
-    if new.timeout > new.interval {
-        return Err(validation("Health check interval must be greater than the timeout."));
+    let (relation, fits) = match asked.over_http {
+        true => ("smaller than", new.timeout < new.interval),
+        false => ("smaller than or equal to", new.timeout <= new.interval),
+    };
+    if fits {
+        return Ok(());
     }
-    if new.timeout == new.interval && !speaks_tcp {
-        return Err(validation(format!(
-            "Health check timeout '{}' must be smaller than the interval '{}'",
-            new.timeout, new.interval
-        )));
-    }
-    Ok(())
+    Err(validation(format!(
+        "Health check timeout '{}' must be {relation} the interval '{}'",
+        new.timeout, new.interval
+    )))
 }
 
 fn check_port(port: &str) -> Result<(), ApiError> {

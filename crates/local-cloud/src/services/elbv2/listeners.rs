@@ -125,9 +125,10 @@ pub(super) fn create(call: &mut Call<'_>, input: &SettingsInput) -> Result<Outpu
     let region = call.region();
     let arn = &input.load_balancer_arn;
     let balancer = region.elbv2.load_balancers.get(arn).ok_or_else(|| no_load_balancer(arn))?;
-    let protocol = input.protocol.clone().ok_or_else(|| validation("A protocol must be specified"))?;
+    let protocol =
+        input.protocol.clone().ok_or_else(|| validation("A listener protocol must be specified"))?;
     check_protocol(&protocol, balancer.kind)?;
-    let port = input.port.ok_or_else(|| validation("A port must be specified"))?;
+    let port = input.port.ok_or_else(|| validation("A listener port must be specified"))?;
     let port = check_port(port)?;
     let actions = input.default_actions.as_deref().unwrap_or_default();
     let tail = format!("{}/{}", names::tail(arn, "loadbalancer/"), names::fresh_id());
@@ -168,7 +169,7 @@ fn duplicate(balancer: &str) -> ApiError {
 
 fn check_port(port: i64) -> Result<u16, ApiError> {
     in_range(port, "port", 1, 65_535)?;
-    u16::try_from(port).map_err(|_| validation("A port must be specified"))
+    u16::try_from(port).map_err(|_| validation("A listener port must be specified"))
 }
 
 fn check_protocol(protocol: &str, kind: LoadBalancerType) -> Result<(), ApiError> {

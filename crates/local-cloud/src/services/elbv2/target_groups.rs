@@ -149,7 +149,7 @@ pub(super) struct SettingsInput {
 }
 
 impl SettingsInput {
-    fn asked(&self) -> Asked<'_> {
+    fn asked(&self, protocol: Option<&str>) -> Asked<'_> {
         Asked {
             protocol: self.health_check_protocol.as_deref(),
             port: self.health_check_port.as_deref(),
@@ -160,6 +160,7 @@ impl SettingsInput {
             healthy: self.healthy_threshold_count,
             unhealthy: self.unhealthy_threshold_count,
             matcher: self.matcher.as_ref(),
+            over_http: matches!(protocol, Some("HTTP" | "HTTPS")),
         }
     }
 }
@@ -206,7 +207,7 @@ pub(super) fn create(call: &mut Call<'_>, input: &SettingsInput) -> Result<Outpu
         protocol_version,
         ip_address_type: (target_type != "lambda")
             .then(|| input.ip_address_type.clone().unwrap_or_else(|| "ipv4".to_owned())),
-        health_check: default.with(&input.asked())?,
+        health_check: default.with(&input.asked(input.protocol.as_deref()))?,
         attributes: Attributes::new(),
         tags: input.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect(),
         targets: vec![],
@@ -336,7 +337,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
 pub(super) fn modify(call: &mut Call<'_>, input: &SettingsInput) -> Result<Output, ApiError> {
     let elbv2 = &mut call.region().elbv2;
     let group = elbv2.group_mut(&input.target_group_arn)?;
-    group.health_check = group.health_check.with(&input.asked())?;
+    group.health_check = group.health_check.with(&input.asked(group.protocol.as_deref()))?;
     let group = group.clone();
     one(elbv2, &group)
 }

@@ -13,6 +13,7 @@ mod policies;
 mod profiles;
 mod role_policies;
 mod roles;
+mod service_linked;
 mod tags;
 
 use indexmap::IndexMap;
@@ -55,10 +56,18 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "UpdateRoleDescription" => roles::update_description(call, &input.parse()?),
         "UpdateAssumeRolePolicy" => roles::update_trust(call, input.parse()?),
         "DeleteRole" => roles::delete(call, &input.parse()?),
-        "CreateServiceLinkedRole" => roles::create_service_linked(call, &input.parse()?),
-        "TagRole" => tags::tag_role(call, input.parse()?),
-        "UntagRole" => tags::untag_role(call, &input.parse()?),
-        "ListRoleTags" => tags::list_role_tags(call, &input.parse()?),
+        "CreateServiceLinkedRole" => service_linked::create(call, &input.parse()?),
+        "DeleteServiceLinkedRole" => service_linked::delete(call, &input.parse()?),
+        "GetServiceLinkedRoleDeletionStatus" => service_linked::deletion_status(&input.parse()?),
+        "PutRolePermissionsBoundary" => roles::put_boundary(call, input.parse()?),
+        "DeleteRolePermissionsBoundary" => roles::delete_boundary(call, &input.parse()?),
+        "TagRole" | "TagPolicy" | "TagInstanceProfile" => tags::tag(call, &input.parse()?, input.parse()?),
+        "UntagRole" | "UntagPolicy" | "UntagInstanceProfile" => {
+            tags::untag(call, &input.parse()?, &input.parse()?)
+        }
+        "ListRoleTags" | "ListPolicyTags" | "ListInstanceProfileTags" => {
+            tags::list(call, &input.parse()?, &input.parse()?)
+        }
         "PutRolePolicy" => role_policies::put(call, input.parse()?),
         "GetRolePolicy" => role_policies::get(call, &input.parse()?),
         "ListRolePolicies" => role_policies::list(call, &input.parse()?),
@@ -73,6 +82,7 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "CreatePolicyVersion" => policies::create_version(call, &input.parse()?),
         "GetPolicyVersion" => policies::get_version(call, &input.parse()?),
         "ListPolicyVersions" => policies::list_versions(call, &input.parse()?),
+        "SetDefaultPolicyVersion" => policies::set_default_version(call, &input.parse()?),
         "DeletePolicyVersion" => policies::delete_version(call, &input.parse()?),
         "ListEntitiesForPolicy" => policies::list_entities(call, &input.parse()?),
         "CreateInstanceProfile" => profiles::create(call, &input.parse()?),
@@ -80,6 +90,7 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "DeleteInstanceProfile" => profiles::delete(call, &input.parse()?),
         "AddRoleToInstanceProfile" => profiles::add_role(call, &input.parse()?),
         "RemoveRoleFromInstanceProfile" => profiles::remove_role(call, &input.parse()?),
+        "ListInstanceProfiles" => profiles::list(call, &input.parse()?),
         "ListInstanceProfilesForRole" => profiles::list_for_role(call, &input.parse()?),
         "CreateOpenIDConnectProvider" => oidc::create(call, input.parse()?),
         "GetOpenIDConnectProvider" => oidc::get(call, &input.parse()?),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::error::{already_exists, check_document, check_name, delete_conflict, no_such_entity};
 use super::page::Page;
 use super::roles::encoded;
-use super::tags::Tag;
+use super::tags::{self, Tag};
 use super::{IamState, managed, unique_id};
 use crate::services::Call;
 use crate::wire::{ApiError, Iso8601, Output};
@@ -29,7 +29,7 @@ pub(super) struct Policy {
     versions: Vec<Version>,
     /// How many versions there ever were.
     counter: u32,
-    tags: Vec<Tag>,
+    pub(super) tags: Vec<Tag>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl IamState {
         self.roles.values().filter(|role| role.attached.iter().any(|attached| attached == arn)).count()
     }
 
-    fn policy_mut(&mut self, arn: &str) -> Result<&mut Policy, ApiError> {
+    pub(super) fn policy_mut(&mut self, arn: &str) -> Result<&mut Policy, ApiError> {
         self.policies.get_mut(arn).ok_or_else(|| no_policy(arn))
     }
 }
@@ -100,6 +100,7 @@ fn root() -> String {
 pub(super) fn create(call: &mut Call<'_>, input: CreateInput) -> Result<Output, ApiError> {
     check_name("policyName", &input.policy_name, 128)?;
     check_document(&input.policy_document)?;
+    tags::check(&input.tags)?;
     let arn = call.global_arn("iam", &format!("policy{}{}", input.path, input.policy_name));
     let now = call.now;
     let iam = &mut call.account().iam;
@@ -214,6 +215,16 @@ pub(super) fn list_versions(call: &mut Call<'_>, input: &PolicyInput) -> Result<
     let policy = call.account().iam.policy_mut(&input.policy_arn)?;
     let versions = policy.versions.iter().rev().map(|version| policy.describe_version(version, false));
     Page::default().answer("Versions", versions.collect())
+}
+
+/// SetDefaultPolicyVersion.
+pub(super) fn set_default_version(call: &mut Call<'_>, input: &VersionInput) -> Result<Output, ApiError> {
+    let policy = call.account().iam.policy_mut(&input.policy_arn)?;
+    if !policy.versions.iter().any(|version| version.id == input.version_id) {
+        return Err(no_version(&input.policy_arn, &input.version_id));
+    }
+    policy.default_version.clone_from(&input.version_id);
+    Ok(Output::empty())
 }
 
 pub(super) fn delete_version(call: &mut Call<'_>, input: &VersionInput) -> Result<Output, ApiError> {

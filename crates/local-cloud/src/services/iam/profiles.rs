@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::error::{already_exists, check_name, delete_conflict, no_such_entity};
 use super::page::Page;
 use super::roles::{Role, RoleInput};
+use super::tags::{self, Tag};
 use super::{IamState, unique_id};
 use crate::services::Call;
 use crate::wire::{ApiError, Iso8601, Output};
@@ -21,6 +22,8 @@ pub(super) struct InstanceProfile {
     arn: String,
     created: Timestamp,
     role: Option<String>,
+    #[serde(default)]
+    pub(super) tags: Vec<Tag>,
 }
 
 impl InstanceProfile {
@@ -38,6 +41,7 @@ impl InstanceProfile {
             "Arn": self.arn,
             "CreateDate": Iso8601(self.created),
             "Roles": roles,
+            "Tags": (!self.tags.is_empty()).then_some(&self.tags),
         })
     }
 }
@@ -48,11 +52,19 @@ pub(super) struct ProfileInput {
     instance_profile_name: String,
     path: Option<String>,
     role_name: Option<String>,
+    #[serde(default)]
+    tags: Vec<Tag>,
 }
 
 impl ProfileInput {
     fn role(&self) -> &str {
         self.role_name.as_deref().unwrap_or_default()
+    }
+}
+
+impl IamState {
+    pub(super) fn profile_mut(&mut self, name: &str) -> Result<&mut InstanceProfile, ApiError> {
+        self.profiles.get_mut(name).ok_or_else(|| no_profile(name))
     }
 }
 
@@ -63,6 +75,7 @@ fn no_profile(name: &str) -> ApiError {
 pub(super) fn create(call: &mut Call<'_>, input: &ProfileInput) -> Result<Output, ApiError> {
     let name = &input.instance_profile_name;
     check_name("instanceProfileName", name, 128)?;
+    tags::check(&input.tags)?;
     let path = input.path.clone().unwrap_or_else(|| "/".into());
     let profile = InstanceProfile {
         arn: call.global_arn("iam", &format!("instance-profile{path}{name}")),
@@ -71,6 +84,7 @@ pub(super) fn create(call: &mut Call<'_>, input: &ProfileInput) -> Result<Output
         name: name.clone(),
         role: None,
         path,
+        tags: input.tags.clone(),
     };
     let iam = &mut call.account().iam;
     if iam.profiles.contains_key(name) {
@@ -120,6 +134,21 @@ pub(super) fn remove_role(call: &mut Call<'_>, input: &ProfileInput) -> Result<O
     }
     profile.role = None;
     Ok(Output::empty())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListInput {
+    path_prefix: Option<String>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+pub(super) fn list(call: &mut Call<'_>, input: &ListInput) -> Result<Output, ApiError> {
+    let iam = &call.account().iam;
+    let prefix = input.path_prefix.as_deref().unwrap_or("/");
+    let profiles = iam.profiles.values().filter(|profile| profile.path.starts_with(prefix));
+    input.page.answer("InstanceProfiles", profiles.map(|profile| profile.described(iam)).collect())
 }
 
 pub(super) fn list_for_role(call: &mut Call<'_>, input: &RoleInput) -> Result<Output, ApiError> {

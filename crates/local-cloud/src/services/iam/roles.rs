@@ -9,26 +9,26 @@ use serde_json::{Value, json};
 
 use super::error::{already_exists, check_document, check_name, delete_conflict, no_role};
 use super::page::Page;
-use super::tags::Tag;
+use super::tags::{self, Tag};
 use super::{IamState, unique_id};
 use crate::services::Call;
 use crate::wire::{ApiError, Iso8601, Output};
 
 /// The path of roles that belong to AWS services.
-const SERVICE_LINKED: &str = "/aws-service-role/";
+pub(super) const SERVICE_LINKED: &str = "/aws-service-role/";
 
 /// A role.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Role {
     pub(super) name: String,
-    path: String,
-    id: String,
+    pub(super) path: String,
+    pub(super) id: String,
     pub(super) arn: String,
-    created: Timestamp,
-    trust: String,
-    description: Option<String>,
-    max_session_seconds: u32,
-    permissions_boundary: Option<String>,
+    pub(super) created: Timestamp,
+    pub(super) trust: String,
+    pub(super) description: Option<String>,
+    pub(super) max_session_seconds: u32,
+    pub(super) permissions_boundary: Option<String>,
     pub(super) tags: Vec<Tag>,
     /// ARNs of managed policies, in the order in which they were attached.
     pub(super) attached: Vec<String>,
@@ -96,13 +96,14 @@ fn root() -> String {
     "/".into()
 }
 
-fn an_hour() -> u32 {
+pub(super) fn an_hour() -> u32 {
     3600
 }
 
 pub(super) fn create(call: &mut Call<'_>, input: CreateInput) -> Result<Output, ApiError> {
     check_name("roleName", &input.role_name, 64)?;
     check_document(&input.assume_role_policy_document)?;
+    tags::check(&input.tags)?;
     let role = Role {
         arn: call.global_arn("iam", &format!("role{}{}", input.path, input.role_name)),
         id: unique_id("AROA"),
@@ -120,59 +121,13 @@ pub(super) fn create(call: &mut Call<'_>, input: CreateInput) -> Result<Output, 
     insert(&mut call.account().iam, role)
 }
 
-fn insert(iam: &mut IamState, role: Role) -> Result<Output, ApiError> {
+pub(super) fn insert(iam: &mut IamState, role: Role) -> Result<Output, ApiError> {
     if iam.roles.contains_key(&role.name) {
         return Err(already_exists(format!("Role with name {} already exists.", role.name)));
     }
     let answer = Output::of(&json!({ "Role": role.described() }));
     iam.roles.insert(role.name.clone(), role);
     answer
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct ServiceLinkedInput {
-    #[serde(rename = "AWSServiceName")]
-    service: String,
-    description: Option<String>,
-}
-
-pub(super) fn create_service_linked(
-    call: &mut Call<'_>,
-    input: &ServiceLinkedInput,
-) -> Result<Output, ApiError> {
-    let service = input.service.split('.').next().unwrap_or_default();
-    let name = format!("AWSServiceRoleFor{}", service.to_ascii_uppercase());
-    let path = format!("{SERVICE_LINKED}{}/", input.service);
-    let trust = json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": { "Service": [input.service] },
-            "Action": ["sts:AssumeRole"],
-        }],
-    });
-    if call.account().iam.roles.contains_key(&name) {
-        let message = format!(
-            "Service role name {name} has been taken in this account, please try a different suffix."
-        );
-        return Err(ApiError::sender("InvalidInput", message));
-    }
-    let role = Role {
-        arn: call.global_arn("iam", &format!("role{path}{name}")),
-        id: unique_id("AROA"),
-        created: call.now,
-        trust: trust.to_string(),
-        description: input.description.clone(),
-        max_session_seconds: an_hour(),
-        permissions_boundary: None,
-        tags: Vec::new(),
-        attached: Vec::new(),
-        policies: BTreeMap::new(),
-        name,
-        path,
-    };
-    insert(&mut call.account().iam, role)
 }
 
 /// Names one role.
@@ -237,11 +192,38 @@ pub(super) fn update_trust(call: &mut Call<'_>, input: TrustInput) -> Result<Out
     Ok(Output::empty())
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct BoundaryInput {
+    role_name: String,
+    permissions_boundary: String,
+}
+
+/// PutRolePermissionsBoundary.
+pub(super) fn put_boundary(call: &mut Call<'_>, input: BoundaryInput) -> Result<Output, ApiError> {
+    call.account().iam.role_mut(&input.role_name)?.permissions_boundary = Some(input.permissions_boundary);
+    Ok(Output::empty())
+}
+
+/// DeleteRolePermissionsBoundary.
+pub(super) fn delete_boundary(call: &mut Call<'_>, input: &RoleInput) -> Result<Output, ApiError> {
+    let role = call.account().iam.role_mut(&input.role_name)?;
+    let gone = role.permissions_boundary.take();
+    gone.map(|_| Output::empty()).ok_or_else(|| {
+        let message = format!("Role with name {} has no permissions boundary.", input.role_name);
+        super::error::no_such_entity(message)
+    })
+}
+
 /// A role goes only once nothing hangs on it:
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeleteRole.html>.
 pub(super) fn delete(call: &mut Call<'_>, input: &RoleInput) -> Result<Output, ApiError> {
     let iam = &mut call.account().iam;
     let role = iam.role(&input.role_name)?;
+    if role.is_service_linked() {
+        let message = format!("Cannot perform the operation on the protected role '{}'", input.role_name);
+        return Err(ApiError::sender("UnmodifiableEntity", message));
+    }
     if !role.attached.is_empty() {
         return Err(delete_conflict("Cannot delete entity, must detach all policies first."));
     }

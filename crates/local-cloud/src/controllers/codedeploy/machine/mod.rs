@@ -91,10 +91,21 @@ pub(crate) struct Observation {
     pub(crate) verdict: Option<HookResult>,
     /// Stop; and whether to roll back.
     pub(crate) stop: Option<bool>,
+    /// An alarm fires; and whether that is undone.
+    pub(crate) alarm: Option<Alarm>,
     /// Shift now.
     pub(crate) shift: bool,
     /// End the original now.
     pub(crate) terminate: bool,
+}
+
+/// An alarm that ends the deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Alarm {
+    /// What it is called.
+    pub(crate) name: String,
+    /// Roll back.
+    pub(crate) undo: bool,
 }
 
 /// How the replacement is.
@@ -192,7 +203,17 @@ pub(crate) fn next(plan: &Plan, phase: &Phase, seen: &Observation) -> Step {
     // The original is ending: there is nothing left to go back to.
     let committed = over || *phase == Phase::Termination;
     if let Some(undo) = seen.stop.filter(|_| !committed) {
-        return stopped(plan, phase, undo);
+        let message = "The deployment was stopped by a call of StopDeployment.";
+        return stopped(plan, phase, undo, ErrorInformation::new("MANUAL_STOP", message));
+    }
+    // A rollback goes on: the alarm may well be what began it.
+    if let Some(alarm) = seen.alarm.as_ref().filter(|_| !committed && !plan.is_rollback) {
+        let message = format!(
+            "One or more alarms have been activated according to the Amazon CloudWatch metrics you selected, and the \
+             affected deployments have been stopped. Activated alarms: <{}>",
+            alarm.name
+        );
+        return stopped(plan, phase, alarm.undo, ErrorInformation::new("ALARM_ACTIVE", message));
     }
     if let Some(trouble) = seen.trouble.clone().filter(|_| !over) {
         return failed(plan, phase, trouble);
@@ -225,9 +246,7 @@ pub(crate) fn failed(plan: &Plan, phase: &Phase, error: ErrorInformation) -> Ste
     Step { phase: Phase::Ended(Outcome::Failed(error)), actions }
 }
 
-fn stopped(plan: &Plan, phase: &Phase, undo: bool) -> Step {
-    let error =
-        ErrorInformation::new("MANUAL_STOP", "The deployment was stopped by a call of StopDeployment.");
+fn stopped(plan: &Plan, phase: &Phase, undo: bool, error: ErrorInformation) -> Step {
     let actions = if undo && can_be_undone(plan, phase) { vec![Action::RollBack] } else { Vec::new() };
     Step { phase: Phase::Ended(Outcome::Stopped(error)), actions }
 }

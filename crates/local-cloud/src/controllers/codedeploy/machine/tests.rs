@@ -57,11 +57,15 @@ prop_compose! {
         emptied: bool,
         verdict in prop::option::of(prop_oneof![4 => Just(HookResult::Succeeded), 1 => Just(HookResult::Failed)]),
         stop in prop::option::weighted(0.03, any::<bool>()),
+        alarm in prop::option::weighted(0.03, any::<bool>()),
         shift: bool,
         terminate: bool,
     ) -> Observation {
         let trouble = trouble.then(|| ErrorInformation::new("INVALID_ECS_SERVICE", "gone"));
-        Observation { elapsed: minutes * MINUTE, trouble, replacement, emptied, verdict, stop, shift, terminate }
+        let alarm = alarm.map(|undo| Alarm { name: "errors".into(), undo });
+        Observation {
+            elapsed: minutes * MINUTE, trouble, replacement, emptied, verdict, stop, alarm, shift, terminate,
+        }
     }
 }
 
@@ -255,4 +259,21 @@ fn a_failure_before_anything_was_installed_undoes_nothing() {
     let seen = Observation { trouble: Some(ErrorInformation::new("X", "x")), ..Observation::default() };
     let step = next(&simple(), &Phase::Hook(LifecycleEvent::BeforeInstall), &seen);
     assert!(step.actions.is_empty());
+}
+
+#[test]
+fn an_alarm_stops_and_may_roll_back_but_stops_no_rollback() {
+    let seen = |undo| Observation {
+        alarm: Some(Alarm { name: "errors".into(), undo }),
+        replacement: Some(well()),
+        ..Observation::default()
+    };
+    let shifting = Phase::AllowTraffic { shifted: 10 };
+    let step = next(&simple(), &shifting, &seen(true));
+    assert!(matches!(step.phase, Phase::Ended(Outcome::Stopped(_))));
+    assert_eq!((code(&step.phase), step.actions), ("ALARM_ACTIVE", vec![Action::RollBack]));
+    assert_eq!(next(&simple(), &shifting, &seen(false)).actions, []);
+    assert_eq!(next(&simple(), &Phase::Termination, &seen(true)), Step::to(Phase::Termination));
+    let undoing = Plan { is_rollback: true, ..simple() };
+    assert_eq!(next(&undoing, &Phase::Removal, &seen(true)), Step::to(Phase::Removal));
 }

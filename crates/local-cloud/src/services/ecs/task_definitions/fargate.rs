@@ -94,7 +94,19 @@ fn problem(definition: &TaskDefinition) -> Option<String> {
              documentation for the valid values."
         ));
     }
-    role_problem(definition).or_else(|| container_problem(definition))
+    mode_problem(definition).or_else(|| role_problem(definition)).or_else(|| container_problem(definition))
+}
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#other_task_definition_params>
+fn mode_problem(definition: &TaskDefinition) -> Option<String> {
+    let mode = |name: &str| definition.other.get(name).and_then(Value::as_str);
+    if let Some(pid) = mode("pidMode").filter(|pid| *pid != "task") {
+        return Some(format!(
+            "Tasks using the Fargate launch type do not support pidMode '{pid}'. The supported value for pidMode is \
+             'task'."
+        ));
+    }
+    mode("ipcMode").map(|_| "Fargate does not support the ipcMode parameter.".into())
 }
 
 fn role_problem(definition: &TaskDefinition) -> Option<String> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::pages::Page;
 use super::{
     Call, EcsState, Tag, TaskDefinition, TaskDefinitionEntry, TaskDefinitionStatus, TaskStatus, errors,
-    names, resource_name,
+    resource_name,
 };
 use crate::wire::{ApiError, EpochSeconds, Input, Output};
 
@@ -151,25 +151,24 @@ pub(super) fn delete(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiEr
     if which.is_empty() || which.len() > 10 {
         return Err(errors::invalid_parameter("Specify between 1 and 10 task definitions."));
     }
-    let place = call.place.clone();
     let state = &mut call.region().ecs;
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());
     for name in which {
         match delete_one(state, &name) {
             Ok(definition) => deleted.push(definition),
-            Err(reason) => {
-                let resource = format!("task-definition/{}", resource_name(&name));
-                failures.push(json!({ "arn": names::arn(&place, &resource), "reason": reason }));
-            }
+            Err(reason) => failures.push(json!({ "arn": name, "reason": reason })),
         }
     }
     Output::of(&json!({ "taskDefinitions": deleted, "failures": failures }))
 }
 
 fn delete_one(state: &mut EcsState, name: &str) -> Result<TaskDefinition, &'static str> {
-    const UNKNOWN: &str = "The specified task definition does not exist.";
-    let (family, revision) = resource_name(name).split_once(':').ok_or("Revision is missing.")?;
-    let revision: u32 = revision.parse().map_err(|_| UNKNOWN)?;
+    const INVALID: &str =
+        "The specified task definition identifier is invalid. Specify a valid name or ARN and try again.";
+    const UNKNOWN: &str = "The specified task definition does not exist. Specify a valid account, family, revision \
+                           and try again.";
+    let (family, revision) = resource_name(name).split_once(':').ok_or(INVALID)?;
+    let revision: u32 = revision.parse().map_err(|_| INVALID)?;
     let found = state.task_definitions.get_mut(family).and_then(|family| family.revisions.get_mut(&revision));
     let definition = &mut found.ok_or(UNKNOWN)?.definition;
     if definition.status == TaskDefinitionStatus::Active {

@@ -97,6 +97,12 @@ fn kept(other: Map<String, Value>) -> Map<String, Value> {
     for list in ["volumes", "placementConstraints"] {
         kept.entry(list).or_insert_with(|| json!([]));
     }
+    // An EFS volume without a root is mounted from its file system's own.
+    for volume in kept.get_mut("volumes").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(Value::Object(efs)) = volume.get_mut("efsVolumeConfiguration") {
+            efs.entry("rootDirectory").or_insert_with(|| json!("/"));
+        }
+    }
     kept
 }
 
