@@ -52,12 +52,24 @@ async fn least_outstanding_requests_avoids_the_busy_target() {
     let targets = vec![target("slow", slow.address), target("quick", quick.address)];
     let groups = vec![TargetGroup { algorithm: Algorithm::LeastOutstandingRequests, ..group("g", targets) }];
     let address = running.apply(table(forward(&[("g", 1)]), groups)).await;
-    // One of the first two requests hangs at the slow target.
-    let stuck: Vec<_> = (0..2)
-        .map(|_| tokio::spawn(async move { Client::connect(address).await.try_send(get("/")).await.is_ok() }))
-        .collect();
-    eventually("the slow target is busy", || async { slow.hits() == 1 }).await;
-    assert_eq!(shares(address, 20).await, HashMap::from([("quick".into(), 20)]));
+    // Requests come one by one until one of them hangs at the slow target.
+    let mut stuck = Vec::new();
+    for _ in 0..2 {
+        let request = async move { Client::connect(address).await.try_send(get("/")).await.is_ok() };
+        stuck.push(tokio::spawn(request));
+        let last = stuck.len() - 1;
+        eventually("the request is answered or hangs", || {
+            let done = slow.hits() == 1 || stuck[last].is_finished();
+            async move { done }
+        })
+        .await;
+    }
+    assert_eq!(slow.hits(), 1);
+    for _ in 0..20 {
+        // A request counts until its response has left; with one at each target either may be next.
+        eventually("the quick target is idle", async || running.target("quick").await.outstanding == 0).await;
+        assert_eq!(Client::connect(address).await.get("/").await.body, "quick");
+    }
     assert_eq!(slow.hits(), 1);
     stuck.into_iter().for_each(|task| task.abort());
 }
