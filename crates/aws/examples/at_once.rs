@@ -8,23 +8,15 @@ use std::error::Error;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_runtime::auth::SigV4OperationSigningConfig;
-use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
 use aws_smithy_http_client::Builder;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
-use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
-use aws_smithy_runtime_api::client::auth::{AuthSchemeOptionResolverParams, SharedAuthScheme};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_runtime_api::client::identity::SharedIdentityResolver;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
-use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::config_bag::Layer;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SigningName;
-use aws_types::region::{SigningRegion, SigningRegionSet};
+use pipeline_aws::direct::signing;
 use serde::Deserialize;
 
 const REGION: &str = "eu-central-1";
@@ -84,7 +76,7 @@ async fn send(config: SdkConfig, client: SharedHttpClient, url: String, call: Ca
         .endpoint_url(&url)
         .standard_retry(&RetryConfig::standard())
         .timeout_config(TimeoutConfig::disabled())
-        .runtime_plugin(signing(&config, call.service.clone()))
+        .runtime_plugin(signing(&config, SigningName::from(call.service.clone()), config.region().cloned()))
         .serializer(Call::request)
         .deserializer(answered)
         .build();
@@ -97,22 +89,4 @@ fn answered(response: &HttpResponse) -> Result<(), OrchestratorError<std::io::Er
     }
     let text = String::from_utf8_lossy(response.body().bytes().unwrap_or_default()).into_owned();
     Err(OrchestratorError::other(text))
-}
-
-fn signing(config: &SdkConfig, service: String) -> StaticRuntimePlugin {
-    let mut components = RuntimeComponentsBuilder::new("signing")
-        .with_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
-        .with_auth_scheme_option_resolver(Some(StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID])));
-    if let Some(credentials) = config.credentials_provider() {
-        components.set_identity_resolver(SCHEME_ID, SharedIdentityResolver::new(credentials));
-    }
-    let mut layer = Layer::new("signing");
-    layer.store_put(AuthSchemeOptionResolverParams::new(()));
-    layer.store_put(SigV4OperationSigningConfig {
-        region: Some(SigningRegion::from(Region::new(REGION))),
-        region_set: Some(SigningRegionSet::from(Region::new(REGION))),
-        name: Some(SigningName::from(service)),
-        signing_options: Default::default(),
-    });
-    StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components)
 }

@@ -86,14 +86,15 @@ struct Routed {
 impl Front {
     fn answer(&self, parts: &Parts, body: &Bytes, request_id: &str) -> Answer {
         let identity = Identity::of(parts);
-        let (service, operation, result) = match route(parts, body, &identity) {
+        let spoken = spoken(parts);
+        let (service, operation, result) = match route(parts, body, &identity, spoken) {
             Ok(routed) => {
                 let result = self.call(&identity, &routed);
                 (routed.service, routed.operation, result)
             }
             Err((service, error)) => (service, "Unknown".to_owned(), Err(error)),
         };
-        let protocol = spoken(parts).unwrap_or_else(|| service.protocol());
+        let protocol = spoken.unwrap_or_else(|| service.protocol());
         wire::encode_as(service, protocol, &operation, request_id, result)
     }
 
@@ -132,8 +133,13 @@ fn spoken(parts: &Parts) -> Option<Protocol> {
 
 /// Finds service and operation, in the order in which the protocols are told apart: a header (CBOR), a
 /// target header (JSON), a form with an action (query), else method and path (REST).
-fn route(parts: &Parts, body: &Bytes, identity: &Identity) -> Result<Routed, (Service, ApiError)> {
-    if spoken(parts) == Some(Protocol::Cbor) {
+fn route(
+    parts: &Parts,
+    body: &Bytes,
+    identity: &Identity,
+    spoken: Option<Protocol>,
+) -> Result<Routed, (Service, ApiError)> {
+    if spoken == Some(Protocol::Cbor) {
         return route_cbor(parts.uri.path(), body);
     }
     let signed = identity.service.as_deref().and_then(Service::by_signing_name);

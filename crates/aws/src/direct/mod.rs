@@ -150,7 +150,7 @@ impl Direct {
             .retry_classifier(TransientErrorClassifier::<Refusal>::new())
             .retry_classifier(HttpStatusCodeClassifier::default())
             .interceptor(self.calls.clone())
-            .runtime_plugin(self.signing(region));
+            .runtime_plugin(signing(config, SigningName::from_static(self.service.signing_name), region));
         if let Some(retries) = config.retry_config() {
             builder = builder.standard_retry(retries);
         }
@@ -168,27 +168,27 @@ impl Direct {
             .deserializer(move |response| protocol.answer(action, response));
         operation.build().invoke(parameters).await
     }
+}
 
-    /// What makes requests carry a signature, by the connection's credentials.
-    fn signing(&self, region: Option<Region>) -> StaticRuntimePlugin {
-        let name = self.service.signing_name;
-        let mut components = RuntimeComponentsBuilder::new(name)
-            .with_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
-            .with_auth_scheme_option_resolver(Some(StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID])));
-        if let Some(cache) = self.config.identity_cache() {
-            components.set_identity_cache(Some(cache));
-        }
-        if let Some(credentials) = self.config.credentials_provider() {
-            components.set_identity_resolver(SCHEME_ID, SharedIdentityResolver::new(credentials));
-        }
-        let mut layer = Layer::new(name);
-        layer.store_put(AuthSchemeOptionResolverParams::new(()));
-        layer.store_put(SigV4OperationSigningConfig {
-            region: region.clone().map(SigningRegion::from),
-            region_set: region.map(SigningRegionSet::from),
-            name: Some(SigningName::from_static(name)),
-            signing_options: Default::default(),
-        });
-        StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components)
+/// What makes the requests of an operation carry a signature for `service` in `region`, by the credentials
+/// of `config`.
+pub fn signing(config: &SdkConfig, service: SigningName, region: Option<Region>) -> StaticRuntimePlugin {
+    let mut components = RuntimeComponentsBuilder::new("signing")
+        .with_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
+        .with_auth_scheme_option_resolver(Some(StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID])));
+    if let Some(cache) = config.identity_cache() {
+        components.set_identity_cache(Some(cache));
     }
+    if let Some(credentials) = config.credentials_provider() {
+        components.set_identity_resolver(SCHEME_ID, SharedIdentityResolver::new(credentials));
+    }
+    let mut layer = Layer::new("signing");
+    layer.store_put(AuthSchemeOptionResolverParams::new(()));
+    layer.store_put(SigV4OperationSigningConfig {
+        region: region.clone().map(SigningRegion::from),
+        region_set: region.map(SigningRegionSet::from),
+        name: Some(service),
+        signing_options: Default::default(),
+    });
+    StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components)
 }
