@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::acl_entries::Entry;
 use super::error::{dependency, no_acl, no_subnet, no_vpc, required};
-use super::filter::{Filter, Filtered, page, passes};
+use super::filter::{Filter, Filtered, Wanted, page};
 use super::tags::{TagSpecification, specified};
 use super::{Ec2State, done, ids};
 use crate::services::Call;
@@ -172,17 +172,9 @@ pub(super) struct DescribeInput {
 pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Output, ApiError> {
     let account = call.place.account.clone();
     let ec2 = &call.region().ec2;
-    if let Some(unknown) = input.network_acl_id.iter().find(|id| !ec2.acls.contains_key(*id)) {
-        return Err(no_acl(unknown));
-    }
-    let mut found = Vec::new();
-    for acl in ec2.acls.values() {
-        let named = input.network_acl_id.is_empty() || input.network_acl_id.contains(&acl.id);
-        let seen = Seen { acl, covered: ec2.covered(acl), owner: &account };
-        if named && passes(&input.filter, &seen, ec2.tags_of(&acl.id))? {
-            found.push(shown(ec2, &account, acl));
-        }
-    }
+    let wanted = Wanted { ids: &input.network_acl_id, filters: &input.filter, unknown: no_acl };
+    let see = |acl| Seen { acl, covered: ec2.covered(acl), owner: &account };
+    let found = wanted.seen(ec2, &ec2.acls, see)?.into_iter().map(|acl| shown(ec2, &account, acl)).collect();
     let (acls, next) = page(found, input.max_results, input.next_token.as_deref())?;
     Output::of(&json!({ "networkAclSet": acls, "nextToken": next }))
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::error::{invalid_value, no_group, no_route_table, no_subnet, no_vpc, required};
-use super::filter::{Filter, Filtered, page, passes};
+use super::filter::{Filter, Filtered, Wanted, page};
 use super::tags::{TagSpecification, specified};
 use super::{Ec2State, NewInterface, done, ids};
 use crate::services::Call;
@@ -235,16 +235,9 @@ pub(super) fn delete(call: &mut Call<'_>, input: &DescribeInput) -> Result<Outpu
 pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Output, ApiError> {
     let account = call.place.account.clone();
     let ec2 = &call.region().ec2;
-    if let Some(unknown) = input.vpc_endpoint_id.iter().find(|id| !ec2.endpoints.contains_key(*id)) {
-        return Err(no_endpoint(unknown));
-    }
-    let mut found = Vec::new();
-    for endpoint in ec2.endpoints.values() {
-        let named = input.vpc_endpoint_id.is_empty() || input.vpc_endpoint_id.contains(&endpoint.id);
-        if named && passes(&input.filter, endpoint, ec2.tags_of(&endpoint.id))? {
-            found.push(shown(ec2, &account, endpoint));
-        }
-    }
+    let wanted = Wanted { ids: &input.vpc_endpoint_id, filters: &input.filter, unknown: no_endpoint };
+    let found =
+        wanted.of(ec2, &ec2.endpoints)?.into_iter().map(|endpoint| shown(ec2, &account, endpoint)).collect();
     let (endpoints, next) = page(found, input.max_results, input.next_token.as_deref())?;
     Output::of(&json!({ "vpcEndpointSet": endpoints, "nextToken": next }))
 }

@@ -3,8 +3,10 @@
 //! Source: docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Filter.html and
 //! docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html
 
+use indexmap::IndexMap;
 use serde::Deserialize;
 
+use super::Ec2State;
 use super::error::invalid_value;
 use crate::services::tag::Tags;
 use crate::wire::ApiError;
@@ -24,6 +26,51 @@ pub(super) trait Filtered {
     /// The values that the resource has for a filter; nothing if there is no such filter. Tags are not
     /// asked for here.
     fn values(&self, filter: &str) -> Option<Vec<String>>;
+}
+
+impl<T: Filtered> Filtered for &T {
+    fn values(&self, filter: &str) -> Option<Vec<String>> {
+        (**self).values(filter)
+    }
+}
+
+/// What a Describe asks for: resources by their ids, all if it names none, that pass its filters.
+pub(super) struct Wanted<'a> {
+    pub(super) ids: &'a [String],
+    pub(super) filters: &'a [Filter],
+    /// The error for an id that does not exist.
+    pub(super) unknown: fn(&str) -> ApiError,
+}
+
+impl Wanted<'_> {
+    /// Those of `all`, which is by id.
+    pub(super) fn of<'a, T: Filtered>(
+        &self,
+        ec2: &Ec2State,
+        all: &'a IndexMap<String, T>,
+    ) -> Result<Vec<&'a T>, ApiError> {
+        self.seen(ec2, all, |resource| resource)
+    }
+
+    /// The same where filters look at more than the resource itself.
+    pub(super) fn seen<'a, T, S: Filtered>(
+        &self,
+        ec2: &Ec2State,
+        all: &'a IndexMap<String, T>,
+        see: impl Fn(&'a T) -> S,
+    ) -> Result<Vec<&'a T>, ApiError> {
+        if let Some(unknown) = self.ids.iter().find(|id| !all.contains_key(*id)) {
+            return Err((self.unknown)(unknown));
+        }
+        let mut found = Vec::new();
+        for (id, resource) in all {
+            let named = self.ids.is_empty() || self.ids.contains(id);
+            if named && passes(self.filters, &see(resource), ec2.tags_of(id))? {
+                found.push(resource);
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// Whether `resource` with `tags` passes all filters.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{dependency, no_gateway, no_vpc, required};
-use super::filter::{Filter, Filtered, page, passes};
+use super::filter::{Filter, Filtered, Wanted, page};
 use super::tags::{TagSpecification, Tagged, specified};
 use super::{Ec2State, done, ids};
 use crate::services::Call;
@@ -145,17 +145,9 @@ struct DescribeOutput {
 pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Output, ApiError> {
     let account = call.place.account.clone();
     let ec2 = &call.region().ec2;
-    if let Some(unknown) = input.internet_gateway_id.iter().find(|id| !ec2.gateways.contains_key(*id)) {
-        return Err(no_gateway(unknown));
-    }
-    let mut found = Vec::new();
-    for gateway in ec2.gateways.values() {
-        let id = &gateway.internet_gateway_id;
-        let named = input.internet_gateway_id.is_empty() || input.internet_gateway_id.contains(id);
-        if named && passes(&input.filter, gateway, ec2.tags_of(id))? {
-            found.push(tagged(ec2, &account, gateway));
-        }
-    }
+    let wanted = Wanted { ids: &input.internet_gateway_id, filters: &input.filter, unknown: no_gateway };
+    let found =
+        wanted.of(ec2, &ec2.gateways)?.into_iter().map(|gateway| tagged(ec2, &account, gateway)).collect();
     let (internet_gateway_set, next_token) = page(found, input.max_results, input.next_token.as_deref())?;
     Output::of(&DescribeOutput { internet_gateway_set, next_token })
 }

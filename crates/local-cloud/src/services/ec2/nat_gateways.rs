@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::addresses::no_allocation;
 use super::error::{invalid_value, missing_parameter, required};
-use super::filter::{Filter, Filtered, page, passes};
+use super::filter::{Filter, Filtered, Wanted, page};
 use super::tags::{TagSpecification, specified};
 use super::{Ec2State, NewInterface, ids};
 use crate::services::Call;
@@ -162,16 +162,8 @@ pub(super) struct DescribeInput {
 
 pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Output, ApiError> {
     let ec2 = &call.region().ec2;
-    if let Some(unknown) = input.nat_gateway_id.iter().find(|id| !ec2.nat_gateways.contains_key(*id)) {
-        return Err(no_gateway(unknown));
-    }
-    let mut found = Vec::new();
-    for gateway in ec2.nat_gateways.values() {
-        let named = input.nat_gateway_id.is_empty() || input.nat_gateway_id.contains(&gateway.id);
-        if named && passes(&input.filter, gateway, ec2.tags_of(&gateway.id))? {
-            found.push(shown(ec2, gateway));
-        }
-    }
+    let wanted = Wanted { ids: &input.nat_gateway_id, filters: &input.filter, unknown: no_gateway };
+    let found = wanted.of(ec2, &ec2.nat_gateways)?.into_iter().map(|gateway| shown(ec2, gateway)).collect();
     let (gateways, next) = page(found, input.max_results, input.next_token.as_deref())?;
     Output::of(&json!({ "natGatewaySet": gateways, "nextToken": next }))
 }

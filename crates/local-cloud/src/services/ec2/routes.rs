@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{dependency, no_gateway, no_route_table, no_subnet, no_vpc, required};
-use super::filter::{Filter, Filtered, page, passes};
+use super::filter::{Filter, Filtered, Wanted, page};
 use super::tags::{TagSpecification, Tagged, specified};
 use super::{Ec2State, Vpc, done, ids};
 use crate::services::Call;
@@ -223,17 +223,9 @@ struct DescribeOutput {
 pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Output, ApiError> {
     let account = call.place.account.clone();
     let ec2 = &call.region().ec2;
-    if let Some(unknown) = input.route_table_id.iter().find(|id| !ec2.route_tables.contains_key(*id)) {
-        return Err(no_route_table(unknown));
-    }
-    let mut found = Vec::new();
-    for table in ec2.route_tables.values() {
-        let id = &table.route_table_id;
-        let named = input.route_table_id.is_empty() || input.route_table_id.contains(id);
-        if named && passes(&input.filter, table, ec2.tags_of(id))? {
-            found.push(tagged(ec2, &account, table));
-        }
-    }
+    let wanted = Wanted { ids: &input.route_table_id, filters: &input.filter, unknown: no_route_table };
+    let found =
+        wanted.of(ec2, &ec2.route_tables)?.into_iter().map(|table| tagged(ec2, &account, table)).collect();
     let (route_table_set, next_token) = page(found, input.max_results, input.next_token.as_deref())?;
     Output::of(&DescribeOutput { route_table_set, next_token })
 }

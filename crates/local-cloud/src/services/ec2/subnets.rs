@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::error::{dependency, invalid_value, no_subnet, no_vpc, required};
-use super::filter::{Filter, Filtered, page, passes};
+use super::filter::{Filter, Filtered, Wanted, page};
 use super::places::{zone_id, zones};
 use super::tags::{TagSpecification, Tagged, specified};
 use super::vpcs::{Flag, cidr};
@@ -288,16 +288,8 @@ struct DescribeOutput {
 pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Output, ApiError> {
     let place = call.place.clone();
     let ec2 = &call.region().ec2;
-    if let Some(unknown) = input.subnet_id.iter().find(|id| !ec2.subnets.contains_key(*id)) {
-        return Err(no_subnet(unknown));
-    }
-    let mut found = Vec::new();
-    for subnet in ec2.subnets.values() {
-        let named = input.subnet_id.is_empty() || input.subnet_id.contains(&subnet.subnet_id);
-        if named && passes(&input.filter, subnet, ec2.tags_of(&subnet.subnet_id))? {
-            found.push(shown(ec2, &place, subnet));
-        }
-    }
+    let wanted = Wanted { ids: &input.subnet_id, filters: &input.filter, unknown: no_subnet };
+    let found = wanted.of(ec2, &ec2.subnets)?.into_iter().map(|subnet| shown(ec2, &place, subnet)).collect();
     let (subnet_set, next_token) = page(found, input.max_results, input.next_token.as_deref())?;
     Output::of(&DescribeOutput { subnet_set, next_token })
 }

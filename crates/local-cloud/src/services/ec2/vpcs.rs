@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::error::{dependency, invalid_value, missing_parameter, no_vpc, required};
-use super::filter::{Filter, Filtered, page, passes};
+use super::filter::{Filter, Filtered, Wanted, page};
 use super::tags::{TagSpecification, Tagged, specified};
 use super::{Ec2State, done, ids, seed};
 use crate::services::Call;
@@ -210,16 +210,8 @@ struct DescribeOutput {
 pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Output, ApiError> {
     let account = call.place.account.clone();
     let ec2 = &call.region().ec2;
-    if let Some(unknown) = input.vpc_id.iter().find(|id| !ec2.vpcs.contains_key(*id)) {
-        return Err(no_vpc(unknown));
-    }
-    let mut found = Vec::new();
-    for vpc in ec2.vpcs.values() {
-        let named = input.vpc_id.is_empty() || input.vpc_id.contains(&vpc.vpc_id);
-        if named && passes(&input.filter, vpc, ec2.tags_of(&vpc.vpc_id))? {
-            found.push(ec2.tagged_vpc(&account, vpc));
-        }
-    }
+    let wanted = Wanted { ids: &input.vpc_id, filters: &input.filter, unknown: no_vpc };
+    let found = wanted.of(ec2, &ec2.vpcs)?.into_iter().map(|vpc| ec2.tagged_vpc(&account, vpc)).collect();
     let (vpc_set, next_token) = page(found, input.max_results, input.next_token.as_deref())?;
     Output::of(&DescribeOutput { vpc_set, next_token })
 }
