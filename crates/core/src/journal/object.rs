@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+use object_store::{ObjectStore, ObjectStoreExt as _};
 
 use super::{JournalError, JournalFile};
+use crate::store::conditional::{Put, put};
 
 /// How many objects are read at once.
 const PARALLEL: usize = 16;
@@ -37,25 +38,6 @@ impl ObjectJournal {
 
     fn failed(&self, action: &'static str, error: &object_store::Error) -> JournalError {
         JournalError::Io { action, place: self.place(), reason: crate::failure::with_causes(error) }
-    }
-
-    async fn get(&self, path: &Path) -> object_store::Result<Bytes> {
-        self.store.get(path).await?.bytes().await
-    }
-
-    /// Whether an error in creating `path` hides that it was created: the answer got lost, and a
-    /// repeated request met what the first one had made.
-    async fn check(
-        &self,
-        path: &Path,
-        batch: &Bytes,
-        error: &object_store::Error,
-    ) -> Result<(), JournalError> {
-        match self.get(path).await {
-            Ok(found) if found == *batch => Ok(()),
-            Ok(_) => Err(JournalError::Fenced { place: self.place() }),
-            Err(_) => Err(self.failed("write", error)),
-        }
     }
 }
 
@@ -92,11 +74,11 @@ impl JournalFile for ObjectJournal {
 
     async fn append(&mut self, batch: Bytes) -> Result<(), JournalError> {
         let path = self.object(self.next);
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        if let Err(error) = self.store.put_opts(&path, batch.clone().into(), options).await {
-            self.check(&path, &batch, &error).await?;
+        match put(self.store.as_ref(), &path, batch, None).await {
+            Ok(Put::Written(_)) => self.next += 1,
+            Ok(Put::Other(_)) => return Err(JournalError::Fenced { place: self.place() }),
+            Err(error) => return Err(self.failed("write", &error)),
         }
-        self.next += 1;
         Ok(())
     }
 }

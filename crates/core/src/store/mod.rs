@@ -16,6 +16,8 @@ use jiff::Timestamp;
 use pipeline_sdk::{CancellationToken, RunId};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use object::conditional;
+
 pub use error::StoreError;
 pub use local::LocalStore;
 pub use memory::MemoryStore;

@@ -5,13 +5,13 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
 
 /// What an object holds.
-pub(super) struct Found {
-    pub(super) bytes: Bytes,
-    pub(super) version: UpdateVersion,
+pub(crate) struct Found {
+    pub(crate) bytes: Bytes,
+    pub(crate) version: UpdateVersion,
 }
 
 /// What came of a conditional write.
-pub(super) enum Put {
+pub(crate) enum Put {
     /// The object holds what was written.
     Written(UpdateVersion),
     /// It holds something else than what was expected, and was left alone.
@@ -19,7 +19,7 @@ pub(super) enum Put {
 }
 
 /// Reads an object; `None` if there is none.
-pub(super) async fn get(store: &dyn ObjectStore, path: &Path) -> Result<Option<Found>, Error> {
+pub(crate) async fn get(store: &dyn ObjectStore, path: &Path) -> Result<Option<Found>, Error> {
     let result = match store.get(path).await {
         Ok(result) => result,
         Err(Error::NotFound { .. }) => return Ok(None),
@@ -37,7 +37,7 @@ pub(super) async fn get(store: &dyn ObjectStore, path: &Path) -> Result<Option<F
 ///
 /// # Errors
 /// The object is not written as far as can be told; the request may still arrive.
-pub(super) async fn put(
+pub(crate) async fn put(
     store: &dyn ObjectStore,
     path: &Path,
     bytes: Bytes,

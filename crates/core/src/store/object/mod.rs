@@ -2,7 +2,7 @@
 //!
 //! Below the prefix, for each environment: `state.json`, `lock.json` and `runs/RUN/NUMBER.jsonl`.
 
-mod conditional;
+pub(crate) mod conditional;
 mod held;
 mod lease;
 mod lock_file;
