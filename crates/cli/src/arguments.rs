@@ -28,6 +28,12 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Removes everything that the pipeline owns.
     Destroy(DestroyOptions),
+    /// Undoes what the last run did. One that was cut off is undone as far as it had come.
+    Rollback(RollbackOptions),
+    /// Says how the last run ended, and what becomes of one that was cut off.
+    Status(FileOptions),
+    /// Lists the runs with what each changed and how it ended, or shows one of them step by step.
+    History(HistoryOptions),
     /// Checks `pipeline.toml` without calling anything.
     Check(FileOptions),
     /// Shows what the stages gave, from the last run.
@@ -117,6 +123,27 @@ pub(crate) struct RunOptions {
     pub(crate) file: FileOptions,
     #[command(flatten)]
     pub(crate) lock: LockOptions,
+}
+
+/// `pipeline rollback`
+#[derive(Debug, Args)]
+pub(crate) struct RollbackOptions {
+    #[command(flatten)]
+    pub(crate) file: FileOptions,
+    #[command(flatten)]
+    pub(crate) lock: LockOptions,
+}
+
+/// `pipeline history`
+#[derive(Debug, Args)]
+pub(crate) struct HistoryOptions {
+    #[command(flatten)]
+    pub(crate) file: FileOptions,
+    /// Only this run, step by step: its id, or the beginning or end of it.
+    pub(crate) run: Option<String>,
+    /// How many runs, from the newest.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
 }
 
 /// `pipeline destroy`

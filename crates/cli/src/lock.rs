@@ -29,7 +29,7 @@ async fn status(options: &FileOptions) -> Result<Exit, CommandError> {
     Ok(Exit::Succeeded)
 }
 
-fn as_json(status: &LockStatus) -> serde_json::Value {
+pub(crate) fn as_json(status: &LockStatus) -> serde_json::Value {
     match status {
         LockStatus::Free => serde_json::json!({ "held": false }),
         LockStatus::Held { holder, epoch, lease } => serde_json::json!({
@@ -41,7 +41,7 @@ fn as_json(status: &LockStatus) -> serde_json::Value {
     }
 }
 
-fn in_words(environment: &str, status: &LockStatus) -> String {
+pub(crate) fn in_words(environment: &str, status: &LockStatus) -> String {
     let LockStatus::Held { holder, lease, .. } = status else {
         return format!("nobody holds `{environment}`");
     };

@@ -3,6 +3,7 @@
 mod arguments;
 mod cloud;
 mod exit;
+mod history;
 mod host;
 mod lock;
 mod look;
@@ -38,6 +39,9 @@ async fn dispatch(arguments: Arguments) -> exit::Exit {
         Command::Plan(options) => run::plan(options).await,
         Command::Run(options) => run::run(options).await,
         Command::Destroy(options) => run::destroy(options).await,
+        Command::Rollback(options) => run::rollback(options).await,
+        Command::Status(options) => history::status(options).await,
+        Command::History(options) => history::history(options).await,
         Command::Check(options) => look::check(&options),
         Command::Outputs(options) => look::outputs(&options).await,
         Command::Stages(options) => look::stages(&options),

@@ -1,4 +1,4 @@
-//! `pipeline plan`, `run` and `destroy`.
+//! `pipeline plan`, `run`, `rollback` and `destroy`.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use pipeline_core::{
 use pipeline_sdk::{Mode, RunCommand, RunOutcome};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::{DestroyOptions, FileOptions, LockOptions, PlanOptions, RunOptions};
+use crate::arguments::{DestroyOptions, FileOptions, LockOptions, PlanOptions, RollbackOptions, RunOptions};
 use crate::exit::Exit;
 use crate::host::{self, Connection, HostError};
 use crate::render::{self, JsonLines, Shown, Style, Text};
@@ -43,6 +43,9 @@ pub(crate) enum CommandError {
     /// The user was asked, and typed something else.
     #[error("nothing was removed: the answer was not {wanted}")]
     Declined { wanted: String },
+    /// A run that was named cannot be told.
+    #[error("`{wanted}`: {why}; `pipeline history` lists them")]
+    NoSuchRun { wanted: String, why: &'static str },
 }
 
 impl CommandError {
@@ -50,6 +53,8 @@ impl CommandError {
         match self {
             Self::Config(_) => Exit::Usage,
             Self::Engine(EngineError::Store(StoreError::Locked { .. })) => Exit::Locked,
+            Self::Engine(EngineError::NotUndone { .. }) => Exit::Stuck,
+            Self::NoSuchRun { .. } => Exit::Usage,
             Self::Engine(EngineError::Cancelled) | Self::Declined { .. } => Exit::Cancelled,
             _ => Exit::Failed,
         }
@@ -64,6 +69,11 @@ pub(crate) async fn plan(options: PlanOptions) -> Exit {
 /// `pipeline run`
 pub(crate) async fn run(options: RunOptions) -> Exit {
     finish(try_run(&options).await, options.file.json)
+}
+
+/// `pipeline rollback`
+pub(crate) async fn rollback(options: RollbackOptions) -> Exit {
+    finish(try_rollback(&options).await, options.file.json)
 }
 
 /// `pipeline destroy`
@@ -92,20 +102,18 @@ pub(crate) fn store(pipeline: &Pipeline) -> LocalStore {
     }
 }
 
-/// A run that began, and what is needed to show how it goes on.
-struct Begun {
-    run: Run,
+/// Where a run works, and what is needed to show how it goes on.
+struct Site {
     pipeline: Pipeline,
     aws: Arc<Aws>,
+    target: String,
+    engine: Engine,
+    cancel: Cancellation,
     json: bool,
     style: Style,
 }
 
-async fn begin(
-    options: &FileOptions,
-    lock: &LockOptions,
-    command: RunCommand,
-) -> Result<Begun, CommandError> {
+async fn site(options: &FileOptions) -> Result<Site, CommandError> {
     let pipeline = load(options)?;
     let Connection { aws, target } = host::connect(pipeline.cloud()).await?;
     let style = Style::of_stdout();
@@ -118,8 +126,7 @@ async fn begin(
     let engine = Engine::new(pipeline.clone(), host::registry(&aws), store, sink);
     let cancel = Cancellation::new();
     listen_for_signals(cancel.clone())?;
-    let run = engine.begin(command, target, cancel, waiting(lock)).await?;
-    Ok(Begun { run, pipeline, aws, json: options.json, style })
+    Ok(Site { pipeline, aws, target, engine, cancel, json: options.json, style })
 }
 
 /// Waits for the lock as long as the user wants, and says for whom.
@@ -158,33 +165,44 @@ fn listen_for_signals(cancel: Cancellation) -> io::Result<()> {
 
 async fn try_plan(options: &PlanOptions) -> Result<Exit, CommandError> {
     let mode = if options.destroy { Mode::Destroy } else { Mode::Converge };
-    let mut begun = begin(&options.file, &options.lock, RunCommand::Plan).await?;
-    let plan = begun.run.plan(mode).await?;
-    begun.show(&plan)?;
+    let site = site(&options.file).await?;
+    let mut run = site.begin(RunCommand::Plan, &options.lock).await?;
+    let plan = run.plan(mode).await?;
+    site.show(&plan)?;
     let changes = !plan.is_empty();
-    begun.run.close(Some(&plan)).await;
+    run.close(Some(&plan)).await;
     Ok(if changes && options.detailed_exit_code { Exit::Changes } else { Exit::Succeeded })
 }
 
 async fn try_run(options: &RunOptions) -> Result<Exit, CommandError> {
-    let mut begun = begin(&options.file, &options.lock, RunCommand::Run).await?;
-    let plan = begun.run.plan(Mode::Converge).await?;
-    begun.show(&plan)?;
-    begun.carry_out(plan).await
+    let site = site(&options.file).await?;
+    let mut run = site.begin(RunCommand::Run, &options.lock).await?;
+    let plan = run.plan(Mode::Converge).await?;
+    site.show(&plan)?;
+    site.conclude(run.apply(plan).await)
+}
+
+async fn try_rollback(options: &RollbackOptions) -> Result<Exit, CommandError> {
+    let site = site(&options.file).await?;
+    let (target, cancel) = (site.target.clone(), site.cancel.clone());
+    let undoing = site.engine.begin_rollback(target, cancel, waiting(&options.lock)).await?;
+    site.show(undoing.plan())?;
+    site.conclude(undoing.apply().await)
 }
 
 async fn try_destroy(options: &DestroyOptions) -> Result<Exit, CommandError> {
-    let mut begun = begin(&options.file, &options.lock, RunCommand::Destroy).await?;
-    let plan = begun.run.plan(Mode::Destroy).await?;
-    begun.show(&plan)?;
+    let site = site(&options.file).await?;
+    let mut run = site.begin(RunCommand::Destroy, &options.lock).await?;
+    let plan = run.plan(Mode::Destroy).await?;
+    site.show(&plan)?;
     if !plan.is_empty()
         && !options.yes
-        && let Err(error) = confirm(&begun.pipeline)
+        && let Err(error) = confirm(&site.pipeline)
     {
-        begun.run.decline().await;
+        run.decline().await;
         return Err(error);
     }
-    begun.carry_out(plan).await
+    site.conclude(run.apply(plan).await)
 }
 
 /// Asks for the name of what is to be removed: a `y` is typed too quickly. The question goes to standard
@@ -202,14 +220,18 @@ fn confirm(pipeline: &Pipeline) -> Result<(), CommandError> {
 
 /// A reader that went away (`pipeline run | head`) must not stop a deployment half way, nor make a run
 /// that succeeded fail.
-fn unless_unread(written: io::Result<()>) -> io::Result<()> {
+pub(crate) fn unless_unread(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
 }
 
-impl Begun {
+impl Site {
+    async fn begin(&self, command: RunCommand, lock: &LockOptions) -> Result<Run, CommandError> {
+        Ok(self.engine.begin(command, &self.target, self.cancel.clone(), waiting(lock)).await?)
+    }
+
     fn show(&self, plan: &Plan) -> io::Result<()> {
         if self.json || plan.is_empty() {
             return Ok(());
@@ -222,14 +244,32 @@ impl Begun {
         unless_unread(render::write_plan(&mut io::stdout().lock(), &stages, self.style))
     }
 
-    async fn carry_out(self, plan: Plan) -> Result<Exit, CommandError> {
-        let Self { run, pipeline, aws, json, .. } = self;
-        let report = run.apply(plan).await;
-        if !json {
-            unless_unread(write_report(&mut io::stdout().lock(), &report, &pipeline, &aws))?;
+    /// Says what the events did not, and keeps what could not be kept where it belongs.
+    fn conclude(&self, report: RunReport) -> Result<Exit, CommandError> {
+        if let Some(known) = &report.emergency {
+            keep_elsewhere(&report, known);
+        }
+        if !self.json {
+            unless_unread(write_report(&mut io::stdout().lock(), &report, &self.pipeline, &self.aws))?;
         }
         Ok(exit_of(report.outcome))
     }
+}
+
+/// Writes what a run knows into a file of the current or the temporary folder, or else to standard error.
+fn keep_elsewhere(report: &RunReport, known: &str) {
+    let name = format!("pipeline-emergency-{}.json", report.run);
+    let folders = [PathBuf::from("."), std::env::temp_dir()];
+    let written =
+        folders.iter().map(|folder| folder.join(&name)).find(|path| std::fs::write(path, known).is_ok());
+    let text = match written {
+        Some(path) => {
+            format!("what the run knows could not be kept where it belongs; it is in {}\n", path.display())
+        }
+        None => format!("what the run knows could not be kept anywhere:\n{known}"),
+    };
+    // With nobody to read it, nothing is left to be done.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// What the events do not say: how much was asked of AWS, and where the app is.

@@ -29,13 +29,15 @@ pub use config::{ConfigError, ConfigErrors, LoadOptions, OnFailure, Pipeline};
 pub use events::EventSink;
 pub use failure::StageFailure;
 pub use journal::{
-    Began, Ending, Entry, Journal, JournalError, JournalFile, LocalJournal, MemoryJournal, ObjectJournal,
-    Rate, Reading, Record, Recovered, RecoveredStage, Torn, measure_rate, read as read_journal, recover,
+    Began, Ending, Entry, Inherited, Journal, JournalError, JournalFile, LocalJournal, MemoryJournal,
+    ObjectJournal, Rate, Reading, Record, Recovered, RecoveredStage, RunJournal, Torn, measure_rate,
+    read as read_journal, recover,
 };
 pub use lifecycle::{RunState, StageState, Stop};
 pub use notify::NotifyLimits;
 pub use plan::{Plan, PlanError, PlannedStage};
-pub use run::{Defect, Engine, EngineError, Run, RunReport, StageReport};
+pub use recorder::Unrecordable;
+pub use run::{Defect, Engine, EngineError, Run, RunReport, StageReport, Undoing};
 pub use state::{StageRecord, State, StateError};
 pub use store::{
     Holder, LocalStore, LockStatus, MemoryStore, ObjectStateStore, StateLock, StateStore, StoreError, Wait,

@@ -31,6 +31,8 @@ pub enum Stop {
     Failed,
     /// Somebody asked for it.
     Cancelled,
+    /// It is there to undo an earlier run: that is all it does.
+    ByHand,
 }
 
 /// What happens to a run.
@@ -53,7 +55,8 @@ pub(crate) enum RunEvent {
         /// Whether anything was changed.
         changed: bool,
     },
-    /// The last running stage ended while stopping, and there is something to undo.
+    /// The last running stage ended while stopping, and there is something to undo; or the run is there to
+    /// undo an earlier one.
     Undo,
     /// The last running stage ended while stopping, and there is nothing to undo, or it is kept.
     Settle {
@@ -110,9 +113,11 @@ impl RunState {
             // The first reason stays: what failed stays failed, what was cancelled may fail by that.
             (S::Stopping(stop), E::StageFailed | E::CancelRequested) => S::Stopping(stop),
             (S::Stopping(stop), E::Undo) => S::RollingBack(stop),
+            (S::Planned, E::Undo) => S::RollingBack(Stop::ByHand),
             (S::Stopping(Stop::Failed), E::Settle { undone: false }) => S::Ended(RunOutcome::Failed),
             (S::Stopping(Stop::Failed), E::Settle { undone: true }) => S::Ended(RunOutcome::RolledBack),
             (S::Stopping(Stop::Cancelled), E::Settle { .. }) => S::Ended(RunOutcome::Cancelled),
+            (S::Stopping(Stop::ByHand), E::Settle { .. }) => S::Ended(RunOutcome::Succeeded),
             (S::RollingBack(stop), E::CancelRequested) => S::RollingBack(stop),
             (S::Applying | S::Stopping(Stop::Cancelled), E::NotSaved) => S::Ended(RunOutcome::Stuck),
             // Nothing was done yet, so there is nothing to look after.
@@ -122,6 +127,7 @@ impl RunState {
             (S::RollingBack(_), E::Undone { clean: false }) => S::Ended(RunOutcome::Stuck),
             (S::RollingBack(Stop::Failed), E::Undone { clean: true }) => S::Ended(RunOutcome::RolledBack),
             (S::RollingBack(Stop::Cancelled), E::Undone { clean: true }) => S::Ended(RunOutcome::Cancelled),
+            (S::RollingBack(Stop::ByHand), E::Undone { clean: true }) => S::Ended(RunOutcome::Succeeded),
             (state, event) => {
                 return Err(IllegalTransition { state: format!("{state:?}"), event: format!("{event:?}") });
             }
@@ -246,10 +252,11 @@ mod tests {
             .copied()
             .find(|event| matches!(event, E::StageFailed | E::CancelRequested | E::Interrupted));
         let cancelled = reason == Some(E::CancelRequested);
+        let by_hand = !applied && history.contains(&E::Undo);
         match last {
             E::PlanFailed => Some(RunOutcome::Failed),
-            E::CancelRequested if !applied => Some(RunOutcome::Cancelled),
-            E::Interrupted if !applied => Some(RunOutcome::Failed),
+            E::CancelRequested if !applied && !by_hand => Some(RunOutcome::Cancelled),
+            E::Interrupted if !applied && !by_hand => Some(RunOutcome::Failed),
             E::NotSaved => Some(RunOutcome::Stuck),
             E::Close { changes } if history.contains(&E::PlanReady) => {
                 Some(if changes { RunOutcome::Succeeded } else { RunOutcome::Unchanged })
@@ -259,6 +266,7 @@ mod tests {
                 Some(if changed { RunOutcome::Succeeded } else { RunOutcome::Unchanged })
             }
             E::Undone { clean: false } => Some(RunOutcome::Stuck),
+            E::Undone { clean: true } | E::Settle { .. } if by_hand => Some(RunOutcome::Succeeded),
             E::Undone { clean: true } | E::Settle { .. } if cancelled => Some(RunOutcome::Cancelled),
             E::Undone { clean: true } | E::Settle { undone: true } => Some(RunOutcome::RolledBack),
             E::Settle { undone: false } => Some(RunOutcome::Failed),

@@ -9,11 +9,12 @@ use pipeline_sdk::{
     StageError, StageName, Unknown, Value,
 };
 
-use crate::config::{Definition, check};
+use crate::config::{Definition, StageLimits, check};
 use crate::events::Emitter;
 use crate::expression::{OutputsOf, Template};
 use crate::failure::StageFailure;
 use crate::graph::Graph;
+use crate::plan::PlannedStage;
 use crate::recorder::RunRecorder;
 use crate::state::{StageRecord, State};
 
@@ -59,6 +60,7 @@ pub(crate) struct Node {
     source: Source,
     /// Planned only if that works: nothing is known to exist for it.
     pub(crate) optional: bool,
+    pub(crate) limits: StageLimits,
 }
 
 /// Where the inputs of a node come from.
@@ -71,7 +73,7 @@ enum Source {
 
 /// All nodes of a run and what they wait for.
 pub(crate) struct Nodes {
-    pub(crate) list: Vec<Node>,
+    pub(crate) list: Vec<Arc<Node>>,
     /// Whose outputs a node reads.
     pub(crate) references: Graph,
     /// In which order nodes are applied.
@@ -96,6 +98,38 @@ impl Nodes {
     ) -> Result<Self, Vec<StageFailure>> {
         let builder = Builder { definition, registry, state };
         if mode == Mode::Destroy { builder.destroy() } else { builder.converge(mode) }
+    }
+
+    /// The nodes of a run that has planned `stages`, in their order, to undo it. `before` is the state that
+    /// it began with. Their inputs are never evaluated.
+    pub(crate) fn of_plan(
+        stages: &[PlannedStage],
+        registry: &Registry,
+        before: &State,
+    ) -> Result<Self, Vec<StageFailure>> {
+        let (mut list, mut failures) = (Vec::with_capacity(stages.len()), Vec::new());
+        for PlannedStage { name, kind, mode, needs, .. } in stages {
+            let source = Source::Recorded(IndexMap::new());
+            let node = node(registry, name, kind, *mode, needs.clone(), source);
+            collect(node, &mut list, &mut failures);
+        }
+        if !failures.is_empty() {
+            return Err(failures);
+        }
+        let places: HashMap<&StageName, usize> = list.iter().enumerate().map(|(i, n)| (&n.name, i)).collect();
+        let mut order = vec![Vec::new(); list.len()];
+        for (index, node) in list.iter().enumerate() {
+            let before = before.stages.get(&node.name);
+            let used = before.map(|record| record.needs.as_slice()).unwrap_or_default();
+            let removed = |&used: &usize| stages[used].mode == Mode::Destroy && used != index;
+            let used = used.iter().filter_map(|name| places.get(name).copied()).filter(removed);
+            used.for_each(|used| order[used].push(index));
+            if node.mode == Mode::Converge {
+                order[index].extend(node.needs.iter().filter_map(|name| places.get(name).copied()));
+            }
+        }
+        let references = Graph::without_cycles(vec![Vec::new(); list.len()]);
+        Ok(Self { references, order: Graph::without_cycles(order), list })
     }
 }
 
@@ -169,7 +203,7 @@ impl Builder<'_> {
     }
 
     /// Who used whom when it was last applied, as (used, user).
-    fn recorded_edges(&self, list: &[Node]) -> Vec<(usize, usize)> {
+    fn recorded_edges(&self, list: &[Arc<Node>]) -> Vec<(usize, usize)> {
         let places: HashMap<&StageName, usize> = list.iter().enumerate().map(|(i, n)| (&n.name, i)).collect();
         let needs = |node: &Node| match self.state.stages.get(&node.name) {
             Some(record) => record.needs.clone(),
@@ -188,7 +222,8 @@ impl Builder<'_> {
         let config = &self.definition.stages[index];
         let needs = self.definition.graph.before(index).iter();
         let needs = needs.map(|&i| self.definition.stages[i].name.clone()).collect();
-        self.node(&config.name, &config.kind, mode, needs, Source::File(index))
+        let node = self.node(&config.name, &config.kind, mode, needs, Source::File(index))?;
+        Ok(Node { limits: config.limits, ..node })
     }
 
     fn recorded_node(&self, name: &StageName, record: &StageRecord) -> Result<Node, StageFailure> {
@@ -211,19 +246,30 @@ impl Builder<'_> {
         needs: Vec<StageName>,
         source: Source,
     ) -> Result<Node, StageFailure> {
-        let Some(known) = self.registry.stage(kind) else {
-            let error = StageError::failed(format!("this program does not know the kind `{kind}`"));
-            let help = "the stage exists in the state; use a program that knows its kind to remove it";
-            return Err(StageFailure::of(name, &error.with_help(help)));
-        };
-        let (name, kind, stage) = (name.clone(), kind.to_owned(), known.stage.clone());
-        Ok(Node { name, kind, stage, mode, needs, source, optional: false })
+        node(self.registry, name, kind, mode, needs, source)
     }
 }
 
-fn collect(node: Result<Node, StageFailure>, list: &mut Vec<Node>, failures: &mut Vec<StageFailure>) {
+fn node(
+    registry: &Registry,
+    name: &StageName,
+    kind: &str,
+    mode: Mode,
+    needs: Vec<StageName>,
+    source: Source,
+) -> Result<Node, StageFailure> {
+    let Some(known) = registry.stage(kind) else {
+        let error = StageError::failed(format!("this program does not know the kind `{kind}`"));
+        let help = "the stage exists in the state; use a program that knows its kind to remove it";
+        return Err(StageFailure::of(name, &error.with_help(help)));
+    };
+    let (name, kind, stage) = (name.clone(), kind.to_owned(), known.stage.clone());
+    Ok(Node { name, kind, stage, mode, needs, source, optional: false, limits: StageLimits::default() })
+}
+
+fn collect(node: Result<Node, StageFailure>, list: &mut Vec<Arc<Node>>, failures: &mut Vec<StageFailure>) {
     match node {
-        Ok(node) => list.push(node),
+        Ok(node) => list.push(Arc::new(node)),
         Err(failure) => failures.push(failure),
     }
 }

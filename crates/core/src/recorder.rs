@@ -1,25 +1,51 @@
-//! What a run did, stage by stage: the record that a rollback works from.
-//!
-//! It is kept in memory. A durable journal takes its place behind the same trait: then `intent`
-//! returns only once the record is on disk.
+//! What a run did, stage by stage: written to the journal, and kept for a rollback.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use pipeline_sdk::{Done, Event, Recorder, StageError, StageName, Value};
 
 use crate::events::Emitter;
+use crate::journal::{Entry, Journal, JournalError};
+use crate::store::StateLock;
 
-/// Remembers intents and results in their order.
+/// Why a run can record nothing more. It does nothing more either: what is not recorded could not be
+/// undone after a crash, and without its lock somebody else may be at work.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Unrecordable {
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The lock was lost.
+    #[error(
+        "the lock of the environment was lost: another run has taken it, or its store did not answer for \
+         longer than a lease lasts. This run does nothing more. The next `pipeline run` or `pipeline \
+         rollback` looks after what it has begun"
+    )]
+    LockLost,
+}
+
+/// Remembers intents and results in their order, and writes them to the journal first.
 pub(crate) struct RunRecorder {
     emitter: Emitter,
+    lock: Arc<dyn StateLock>,
+    /// Nothing is recorded by a run that only plans.
+    journal: Option<Journal>,
     stages: Mutex<HashMap<StageName, Vec<Done>>>,
+    broken: OnceLock<Unrecordable>,
 }
 
 impl RunRecorder {
-    pub(crate) fn new(emitter: Emitter) -> Self {
-        Self { emitter, stages: Mutex::default() }
+    /// The recorder of a run that takes over what `inherited` says was done before it.
+    pub(crate) fn new(
+        emitter: Emitter,
+        lock: Arc<dyn StateLock>,
+        journal: Option<Journal>,
+        inherited: BTreeMap<StageName, Vec<Done>>,
+    ) -> Self {
+        let stages = Mutex::new(inherited.into_iter().collect());
+        Self { emitter, lock, journal, stages, broken: OnceLock::new() }
     }
 
     /// What `stage` did, first to last. An intent without a result has no `after`.
@@ -27,18 +53,81 @@ impl RunRecorder {
         self.stages().get(stage).cloned().unwrap_or_default()
     }
 
+    /// Whether `stage` did anything.
+    pub(crate) fn did(&self, stage: &StageName) -> bool {
+        self.stages().get(stage).is_some_and(|done| !done.is_empty())
+    }
+
+    /// Writes `entry`, which is durable with the next one that is waited for. A failure shows with that
+    /// one, or in [`RunRecorder::broken`].
+    pub(crate) fn note(&self, entry: impl FnOnce() -> Entry) {
+        if let Some(journal) = &self.journal
+            && let Err(error) = journal.append_relaxed(entry())
+        {
+            self.breaks(error.into());
+        }
+    }
+
+    /// Writes `entry` and returns once it is durable.
+    pub(crate) async fn write(&self, entry: Entry) -> Result<(), Unrecordable> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        match journal.append(entry).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.breaks(error.into())),
+        }
+    }
+
+    /// Why nothing more can be recorded, once that is so.
+    pub(crate) fn broken(&self) -> Option<&Unrecordable> {
+        if !self.lock.is_held() {
+            self.breaks(Unrecordable::LockLost);
+        }
+        self.broken.get()
+    }
+
+    /// Returns once the lock is lost.
+    pub(crate) async fn lock_lost(&self) {
+        self.lock.lost().cancelled().await;
+    }
+
+    /// The first reason stays.
+    fn breaks(&self, why: Unrecordable) -> Unrecordable {
+        self.broken.get_or_init(|| why).clone()
+    }
+
     fn stages(&self) -> MutexGuard<'_, HashMap<StageName, Vec<Done>>> {
         self.stages.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The place of the intent among those of its stage.
+    fn remember(&self, stage: &StageName, intent: Done) -> u64 {
+        let mut stages = self.stages();
+        let done = stages.entry(stage.clone()).or_default();
+        done.push(intent);
+        done.len() as u64 - 1
+    }
+
+    /// Fails if a side effect may not begin.
+    fn check(&self) -> Result<(), StageError> {
+        self.broken().map_or(Ok(()), |why| Err(refusal(why)))
+    }
+}
+
+fn refusal(why: &Unrecordable) -> StageError {
+    StageError::failed(why.to_string())
 }
 
 #[async_trait]
 impl Recorder for RunRecorder {
     async fn intent(&self, stage: &StageName, intent: Done) -> Result<u64, StageError> {
-        let mut stages = self.stages();
-        let done = stages.entry(stage.clone()).or_default();
-        done.push(Done { after: None, ..intent });
-        Ok(done.len() as u64 - 1)
+        self.check()?;
+        let intent = Done { after: None, ..intent };
+        let id = self.remember(stage, intent.clone());
+        let entry = Entry::Intent { stage: stage.clone(), id, done: intent };
+        self.write(entry).await.map_err(|why| refusal(&why))?;
+        // Writing it may have taken longer than the lease lasts.
+        self.check()?;
+        Ok(id)
     }
 
     async fn done(&self, stage: &StageName, intent: u64, after: Value) -> Result<(), StageError> {
@@ -48,10 +137,11 @@ impl Recorder for RunRecorder {
             let entry = entry.ok_or_else(|| {
                 StageError::failed(format!("the stage `{stage}` reported a result without an intent"))
             })?;
-            entry.after = Some(after);
+            entry.after = Some(after.clone());
             (entry.resource.clone(), entry.action)
         };
         self.emitter.emit(Event::ResourceChanged { stage: stage.clone(), resource, action });
-        Ok(())
+        let entry = Entry::Result { stage: stage.clone(), id: intent, after };
+        self.write(entry).await.map_err(|why| refusal(&why))
     }
 }

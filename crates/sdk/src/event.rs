@@ -30,6 +30,8 @@ pub enum RunCommand {
     Run,
     /// Remove everything.
     Destroy,
+    /// Undo what an earlier run did, or bring back what it had deployed.
+    Rollback,
 }
 
 /// How a run ended.

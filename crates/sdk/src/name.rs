@@ -73,6 +73,13 @@ impl RunId {
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::parse_str(text).ok().map(Self)
     }
+
+    /// This id, or the one right after `earlier` if that is not below it: the clocks of two machines may
+    /// differ, and a later run must not sort before an earlier one.
+    #[must_use]
+    pub fn after(self, earlier: Self) -> Self {
+        if self > earlier { self } else { Self(Uuid::from_u128(earlier.0.as_u128().saturating_add(1))) }
+    }
 }
 
 impl fmt::Display for RunId {
@@ -125,5 +132,8 @@ mod tests {
         let first = RunId::generate();
         assert!(first < RunId::generate());
         assert_eq!(RunId::parse(&first.to_string()), Some(first));
+        let second = RunId::generate();
+        assert_eq!(second.after(first), second);
+        assert!(first.after(second) > second && first.after(second) < RunId::generate());
     }
 }

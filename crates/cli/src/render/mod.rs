@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeline_sdk::EventRecord;
 
-pub(crate) use plan::{Shown, write_plan};
+pub(crate) use plan::{Shown, verb, write_plan};
 pub(crate) use text::Text;
 
 /// Whether and how standard output is styled.

@@ -95,7 +95,7 @@ fn short(value: &Value) -> String {
 }
 
 /// The verb of an action in a plan.
-pub(super) fn verb(action: Action) -> &'static str {
+pub(crate) fn verb(action: Action) -> &'static str {
     match action {
         Action::Create => "create",
         Action::Update => "update",

@@ -124,6 +124,7 @@ impl<W: Write + Send> Renderer for Text<W> {
                     RunCommand::Plan => "Planning",
                     RunCommand::Run => "Running",
                     RunCommand::Destroy => "Destroying",
+                    RunCommand::Rollback => "Undoing",
                 };
                 let name = paint(pipeline.canonical(), Paint::new().bold(), self.style);
                 self.line(&format!("{verb} {name} on {target}"))?;

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use jiff::SignedDuration;
 use pipeline_sdk::{Inputs, PipelineId, StageName, Value};
 
 use super::document::{self, Entry, Span, Table, table_value};
 use super::error::ConfigError;
 use super::nodes::{Findings, Kinds, Site, report_violations};
 use super::outline::OUTLINE;
-use super::{Definition, LoadOptions, NotifierConfig, OnFailure, StageConfig, environment, suggestion};
+use super::{
+    Definition, LoadOptions, NotifierConfig, OnFailure, StageConfig, StageLimits, environment, suggestion,
+};
 use crate::expression::Scope;
 use crate::graph::Graph;
 
@@ -17,7 +20,7 @@ use crate::graph::Graph;
 const PARALLELISM: usize = 8;
 
 /// Keys of a stage that are not inputs of its kind.
-const STAGE_KEYS: [&str; 2] = ["uses", "needs"];
+const STAGE_KEYS: [&str; 4] = ["uses", "needs", "timeout", "retry"];
 
 pub(super) fn load(text: &str, path: &Path, options: &LoadOptions) -> Result<Definition, Vec<ConfigError>> {
     let root = document::parse(text)?;
@@ -173,8 +176,25 @@ impl Stages<'_> {
             inputs: read.templates,
             schema: schema.clone(),
             outputs: kind.manifest.outputs.clone(),
+            limits: limits(table, found),
         })
     }
+}
+
+/// `timeout` and `retry`. A wrong type was already reported.
+fn limits(table: &Table, found: &mut Findings) -> StageLimits {
+    let retries = table.get("retry").and_then(|entry| entry.node.to_value().as_u64()).unwrap_or(0);
+    let mut limits = StageLimits { timeout: None, retries: u32::try_from(retries).unwrap_or(0) };
+    if let Some((node, text)) = table.get("timeout").and_then(|entry| Some((&entry.node, entry.node.text()?)))
+    {
+        limits.timeout = text.parse::<SignedDuration>().ok().and_then(|time| time.try_into().ok());
+        if limits.timeout.is_none_or(|time| time.is_zero()) {
+            let message = format!("`{text}` is no time that a stage could take");
+            let error = ConfigError::new(message, node.span.clone(), "this time");
+            found.errors.push(error.with_help("write a number and a unit, such as `30s`, `10m` or `1h`"));
+        }
+    }
+    limits
 }
 
 fn needs(name: &str, entry: &Entry, kinds: &Kinds<'_>, found: &mut Findings) -> Vec<(usize, Span)> {

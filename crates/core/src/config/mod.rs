@@ -12,6 +12,7 @@ mod suggestion;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use pipeline_sdk::{Inputs, PipelineId, Redactor, Registry, StageName, Value};
@@ -82,6 +83,16 @@ pub(crate) struct StageConfig {
     pub(crate) schema: Value,
     /// The schema of the kind's outputs.
     pub(crate) outputs: Value,
+    pub(crate) limits: StageLimits,
+}
+
+/// How long a stage may take, and how often it may be tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StageLimits {
+    /// For one attempt.
+    pub(crate) timeout: Option<Duration>,
+    /// Further attempts after one that failed.
+    pub(crate) retries: u32,
 }
 
 /// One `[notify.NAME]`, evaluated.

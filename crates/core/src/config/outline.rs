@@ -14,6 +14,9 @@ pub(crate) static OUTLINE: LazyLock<Value> = LazyLock::new(|| {
     };
     let uses = json!({ "type": "string", "description": "what kind it is, such as `uses = \"ecr\"`" });
     let needs = json!({ "type": "array", "items": { "type": "string" } });
+    let timeout = json!({ "type": "string" });
+    let retry = json!({ "type": "integer", "minimum": 0, "maximum": 10 });
+    let stage = json!({ "uses": uses, "needs": needs, "timeout": timeout, "retry": retry });
     json!({
         "type": "object",
         "properties": {
@@ -33,7 +36,7 @@ pub(crate) static OUTLINE: LazyLock<Value> = LazyLock::new(|| {
             "environments": { "type": "object", "additionalProperties": {
                 "type": "object", "properties": { "vars": table, "cloud": table },
             }},
-            "stages": named(json!({ "uses": uses, "needs": needs })),
+            "stages": named(stage),
             "notify": named(json!({ "uses": uses })),
         },
         "required": ["pipeline"],

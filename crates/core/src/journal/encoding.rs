@@ -1,16 +1,16 @@
 //! How a journal is written: `CHECKSUM JSON` on each line, with the version in the first.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use pipeline_sdk::{
-    Done, Mode, Outputs, PipelineId, RunCommand, RunId, RunOutcome, StageName, StageOutcome, Value,
-};
+use pipeline_sdk::{Done, PipelineId, RunCommand, RunId, RunOutcome, StageName, StageOutcome, Value};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Began, Entry, JournalError, Record};
+use super::{Began, Entry, Inherited, JournalError, Record};
 use crate::plan::Plan;
+use crate::state::{StageV1, StateV1};
 use crate::store::Holder;
 
 /// The version this program writes. It reads this one and all before it.
@@ -49,12 +49,11 @@ enum EntryV1<'a> {
     Began {
         pipeline: Cow<'a, PipelineId>,
         command: RunCommand,
-        mode: Mode,
         target: Cow<'a, str>,
         holder: Cow<'a, Holder>,
-        serial: u64,
+        before: StateV1<'a>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        inherits: Option<RunId>,
+        inherits: Option<InheritedV1<'a>>,
     },
     Planned {
         plan: Value,
@@ -76,7 +75,7 @@ enum EntryV1<'a> {
         stage: Cow<'a, StageName>,
         outcome: StageOutcome,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        outputs: Option<Cow<'a, Outputs>>,
+        record: Option<StageV1<'a>>,
     },
     CancelRequested {
         cause: Cow<'a, str>,
@@ -100,6 +99,12 @@ enum EntryV1<'a> {
     },
 }
 
+#[derive(Serialize, Deserialize)]
+struct InheritedV1<'a> {
+    run: RunId,
+    done: Cow<'a, BTreeMap<StageName, Vec<Done>>>,
+}
+
 /// The checksum of a line: over the checksum of the line before (nothing before the first) and the
 /// JSON of this one.
 pub(super) fn checksum(before: &str, json: &[u8]) -> String {
@@ -120,6 +125,20 @@ impl Encoded {
 
 fn unwritable(error: &dyn std::fmt::Display) -> JournalError {
     JournalError::Unwritable { reason: error.to_string() }
+}
+
+impl Record {
+    /// The record as JSON, as it stands in the journal.
+    ///
+    /// # Errors
+    /// None in practice: what was read can be written.
+    pub fn to_json(&self) -> Result<Value, JournalError> {
+        let Encoded(entry) = Encoded::of(&self.entry)?;
+        let mut json: Value = serde_json::from_slice(&entry).map_err(|error| unwritable(&error))?;
+        json["seq"] = self.seq.into();
+        json["at"] = self.at.to_string().into();
+        Ok(json)
+    }
 }
 
 /// Lines that are not written yet, and the checksum of the last one.
@@ -170,11 +189,13 @@ impl<'a> EntryV1<'a> {
             Entry::Began(began) => Self::Began {
                 pipeline: Borrowed(&began.pipeline),
                 command: began.command,
-                mode: began.mode,
                 target: Borrowed(&began.target),
                 holder: Borrowed(&began.holder),
-                serial: began.serial,
-                inherits: began.inherits,
+                before: StateV1::of(&began.before),
+                inherits: began
+                    .inherits
+                    .as_ref()
+                    .map(|Inherited { run, done }| InheritedV1 { run: *run, done: Borrowed(done) }),
             },
             Entry::Planned(plan) => Self::Planned { plan: plan.to_value().map_err(|e| unwritable(&e))? },
             Entry::StageStarted { stage } => Self::StageStarted { stage: Borrowed(stage) },
@@ -184,10 +205,10 @@ impl<'a> EntryV1<'a> {
             Entry::Result { stage, id, after } => {
                 Self::Result { stage: Borrowed(stage), id: *id, after: Borrowed(after) }
             }
-            Entry::StageFinished { stage, outcome, outputs } => Self::StageFinished {
+            Entry::StageFinished { stage, outcome, record } => Self::StageFinished {
                 stage: Borrowed(stage),
                 outcome: *outcome,
-                outputs: outputs.as_ref().map(Borrowed),
+                record: record.as_ref().map(StageV1::of),
             },
             Entry::CancelRequested { cause } => Self::CancelRequested { cause: Borrowed(cause) },
             Entry::RollbackStarted { cause } => Self::RollbackStarted { cause: Borrowed(cause) },
@@ -205,17 +226,15 @@ impl<'a> EntryV1<'a> {
     fn into_entry(self) -> Result<Entry, String> {
         Ok(match self {
             Self::Fence { epoch, holder } => Entry::Fence { epoch, holder: holder.into_owned() },
-            Self::Began { pipeline, command, mode, target, holder, serial, inherits } => {
-                Entry::Began(Began {
-                    pipeline: pipeline.into_owned(),
-                    command,
-                    mode,
-                    target: target.into_owned(),
-                    holder: holder.into_owned(),
-                    serial,
-                    inherits,
-                })
-            }
+            Self::Began { pipeline, command, target, holder, before, inherits } => Entry::Began(Began {
+                pipeline: pipeline.into_owned(),
+                command,
+                target: target.into_owned(),
+                holder: holder.into_owned(),
+                before: before.into_state(),
+                inherits: inherits
+                    .map(|InheritedV1 { run, done }| Inherited { run, done: done.into_owned() }),
+            }),
             Self::Planned { plan } => {
                 Entry::Planned(Box::new(Plan::from_value(plan).map_err(|error| error.to_string())?))
             }
@@ -226,10 +245,10 @@ impl<'a> EntryV1<'a> {
             Self::Result { stage, id, after } => {
                 Entry::Result { stage: stage.into_owned(), id, after: after.into_owned() }
             }
-            Self::StageFinished { stage, outcome, outputs } => Entry::StageFinished {
+            Self::StageFinished { stage, outcome, record } => Entry::StageFinished {
                 stage: stage.into_owned(),
                 outcome,
-                outputs: outputs.map(Cow::into_owned),
+                record: record.map(StageV1::into_record),
             },
             Self::CancelRequested { cause } => Entry::CancelRequested { cause: cause.into_owned() },
             Self::RollbackStarted { cause } => Entry::RollbackStarted { cause: cause.into_owned() },
@@ -245,11 +264,12 @@ impl<'a> EntryV1<'a> {
 
 #[cfg(test)]
 mod tests {
-    use pipeline_sdk::{Action, Recorded, ResourceId, json};
+    use pipeline_sdk::{Action, Inputs, Outputs, Recorded, ResourceId, json};
 
     use super::super::legal::{began, holder, name, plan, run_id};
     use super::super::read;
     use super::*;
+    use crate::state::StageRecord;
 
     const GOLDEN: &str = include_str!("../../tests/golden/journal-v1.journal");
 
@@ -265,15 +285,25 @@ mod tests {
             values: [("service".to_owned(), json!("hello-local"))].into_iter().collect(),
             resources: vec![Recorded { id: resource, attributes: json!({ "arn": "arn:aws:ecs:…" }) }],
         };
+        let record = StageRecord {
+            kind: "ecs".to_owned(),
+            inputs: Inputs([("cpu".to_owned(), json!(256))].into_iter().collect()),
+            needs: vec![name(1)],
+            outputs,
+        };
         let (stage, text) = (|| name(0), |text: &str| text.to_owned());
+        let mut began = began();
+        began.before.stages.insert(name(1), record.clone());
+        let inherited = [(name(0), vec![done.clone()])].into_iter().collect();
+        began.inherits = Some(Inherited { run: run_id(), done: inherited });
         vec![
             Entry::Fence { epoch: 3, holder: holder() },
-            Entry::Began(Began { inherits: Some(run_id()), ..began() }),
+            Entry::Began(began),
             Entry::Planned(Box::new(plan(1))),
             Entry::StageStarted { stage: stage() },
             Entry::Intent { stage: stage(), id: 0, done },
             Entry::Result { stage: stage(), id: 0, after: json!({ "tasks": 4 }) },
-            Entry::StageFinished { stage: stage(), outcome: StageOutcome::Applied, outputs: Some(outputs) },
+            Entry::StageFinished { stage: stage(), outcome: StageOutcome::Applied, record: Some(record) },
             Entry::CancelRequested { cause: text("SIGINT") },
             Entry::RollbackStarted { cause: text("cancelled") },
             Entry::UndoStarted { stage: stage() },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_sdk::{
-    Action, Done, Inputs, Mode, Outputs, PipelineId, ResourceId, RunCommand, RunId, RunOutcome, StageName,
+    Action, Done, Inputs, Mode, PipelineId, ResourceId, RunCommand, RunId, RunOutcome, StageName,
     StageOutcome, StagePlan, json,
 };
 use rand::rngs::StdRng;
@@ -13,6 +13,7 @@ use rand::{Rng as _, SeedableRng as _};
 use super::{Began, Entry};
 use crate::lifecycle::StageState;
 use crate::plan::{Plan, PlannedStage};
+use crate::state::State;
 use crate::store::Holder;
 
 /// What must be known of each stage: where it is, and what it did.
@@ -43,13 +44,13 @@ pub(super) fn name(index: usize) -> StageName {
 }
 
 pub(super) fn began() -> Began {
+    let pipeline = PipelineId { name: "hello".to_owned(), environment: "local".to_owned() };
     Began {
-        pipeline: PipelineId { name: "hello".to_owned(), environment: "local".to_owned() },
+        pipeline: pipeline.clone(),
         command: RunCommand::Run,
-        mode: Mode::Converge,
         target: "eu-central-1 (embedded cloud)".to_owned(),
         holder: holder(),
-        serial: 7,
+        before: State { serial: 7, ..State::empty(pipeline) },
         inherits: None,
     }
 }
@@ -160,11 +161,7 @@ impl Legal {
         let Some(stage) = self.pick(&[StageState::Waiting]) else { return };
         if self.in_ten(2) {
             self.set(&stage, StageState::Unchanged);
-            return self.push(Entry::StageFinished {
-                stage,
-                outcome: StageOutcome::Unchanged,
-                outputs: None,
-            });
+            return self.push(Entry::StageFinished { stage, outcome: StageOutcome::Unchanged, record: None });
         }
         self.set(&stage, StageState::Applying);
         self.push(Entry::StageStarted { stage });
@@ -203,7 +200,7 @@ impl Legal {
         };
         self.stopping |= outcome == StageOutcome::Failed;
         self.set(&stage, state);
-        self.push(Entry::StageFinished { stage, outcome, outputs: Some(Outputs::default()) });
+        self.push(Entry::StageFinished { stage, outcome, record: None });
     }
 
     /// The process ends, and another one looks after the run.
@@ -220,7 +217,7 @@ impl Legal {
     fn settle(&mut self) {
         while let Some(stage) = self.pick(&[StageState::Waiting]) {
             self.set(&stage, StageState::Skipped);
-            self.push(Entry::StageFinished { stage, outcome: StageOutcome::Skipped, outputs: None });
+            self.push(Entry::StageFinished { stage, outcome: StageOutcome::Skipped, record: None });
         }
         let has = |legal: &Self, state| legal.known.values().any(|(found, _)| *found == state);
         let cancelled = || {

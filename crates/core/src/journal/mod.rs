@@ -15,28 +15,31 @@ mod legal;
 mod local;
 mod memory;
 mod object;
+mod of_run;
 mod rate;
 mod reading;
 mod recovery;
 mod redaction;
 mod writer;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
-use pipeline_sdk::{
-    Done, Mode, Outputs, PipelineId, RunCommand, RunId, RunOutcome, StageName, StageOutcome, Value,
-};
+use pipeline_sdk::{Done, PipelineId, RunCommand, RunId, RunOutcome, StageName, StageOutcome, Value};
 
 pub use error::JournalError;
 pub use file::JournalFile;
 pub use local::LocalJournal;
 pub use memory::MemoryJournal;
 pub use object::ObjectJournal;
+pub use of_run::RunJournal;
 pub use rate::{Rate, measure_rate};
 pub use reading::{Reading, Torn, read};
 pub use recovery::{Ending, Recovered, RecoveredStage, recover};
 pub use writer::Journal;
 
 use crate::plan::Plan;
+use crate::state::{StageRecord, State};
 use crate::store::Holder;
 
 /// One record of a journal.
@@ -95,9 +98,9 @@ pub enum Entry {
         stage: StageName,
         /// How: applied, unchanged, failed or skipped.
         outcome: StageOutcome,
-        /// What it gives to the stages after it, and the resources it made; of a failed stage, those
-        /// known so far.
-        outputs: Option<Outputs>,
+        /// What the state knows of it from now on; of a failed stage, what is known so far. Nothing if that
+        /// is what it knew before, or nothing.
+        record: Option<StageRecord>,
     },
     /// The run was asked to stop.
     CancelRequested {
@@ -142,14 +145,22 @@ pub struct Began {
     pub pipeline: PipelineId,
     /// What was asked.
     pub command: RunCommand,
-    /// What its plan is for.
-    pub mode: Mode,
     /// Where it works, such as `eu-central-1 (embedded cloud)`.
     pub target: String,
     /// The process.
     pub holder: Holder,
-    /// The serial of the state it began with.
-    pub serial: u64,
-    /// The unfinished run whose work this one takes over.
-    pub inherits: Option<RunId>,
+    /// The state that undoing it leads back to: the one it began with, or with `inherits` the one that the
+    /// other run goes back to.
+    pub before: State,
+    /// What it takes over.
+    pub inherits: Option<Inherited>,
+}
+
+/// What a run takes over from another one: it goes on with what that one had begun, or undoes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inherited {
+    /// The other run.
+    pub run: RunId,
+    /// What each of its stages did, first to last.
+    pub done: BTreeMap<StageName, Vec<Done>>,
 }

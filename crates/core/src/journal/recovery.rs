@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
-use pipeline_sdk::{Done, Outputs, RunOutcome, StageName, StageOutcome};
+use pipeline_sdk::{Done, RunCommand, RunOutcome, StageName, StageOutcome};
 
 use super::{Began, Entry, JournalError, Record};
 use crate::lifecycle::{RunEvent, RunState, StageEvent, StageState};
 use crate::plan::Plan;
+use crate::state::StageRecord;
 
 /// What is known of a run from its journal.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,9 @@ pub struct Recovered {
     pub plan: Option<Plan>,
     /// Where it is.
     pub life: RunState,
+    /// Whether it began to fail, or was asked to stop: then it is to be undone. One that was only cut off
+    /// can be gone on with.
+    pub stopping: bool,
     /// Its stages: those of the plan in its order, then any others.
     pub stages: IndexMap<StageName, RecoveredStage>,
     /// The epoch of the last process that looked after it.
@@ -34,10 +38,11 @@ pub struct Recovered {
 pub struct RecoveredStage {
     /// Where it is.
     pub state: StageState,
-    /// What it did, first to last. One without `after` may or may not have happened.
+    /// What it did, first to last, beginning with what it inherits. One without `after` may or may not
+    /// have happened.
     pub done: Vec<Done>,
-    /// What it gave, or what was known when it failed.
-    pub outputs: Option<Outputs>,
+    /// What the state is to know of it; nothing if that did not change.
+    pub record: Option<StageRecord>,
     /// Why it could not be undone.
     pub error: Option<String>,
     /// Where in `done` each intent is.
@@ -62,6 +67,7 @@ pub fn recover(records: &[Record]) -> Result<Recovered, JournalError> {
         began: None,
         plan: None,
         life: RunState::Begun,
+        stopping: false,
         stages: IndexMap::new(),
         epoch: None,
         ended: None,
@@ -103,14 +109,21 @@ const WAYS_TO_END: &[&[RunEvent]] = &[
 
 impl Recovered {
     /// The stages whose work a rollback would have to undo, in the order of the plan: those that were
-    /// applied, and those that failed or were interrupted after they had begun a side effect. What could
-    /// not be undone is not tried again.
+    /// applied, and those that began a side effect and have not undone it, also in the run that this one
+    /// goes on with. What could not be undone is not tried again.
     pub fn touched(&self) -> impl Iterator<Item = (&StageName, &RecoveredStage)> {
         self.stages.iter().filter(|(_, stage)| match stage.state {
-            StageState::Applying | StageState::RollingBack | StageState::Failed => !stage.done.is_empty(),
+            StageState::RolledBack | StageState::Stuck | StageState::Unchanged => false,
             StageState::Applied => true,
-            _ => false,
+            _ => !stage.done.is_empty(),
         })
+    }
+
+    /// Whether it may have changed something that its end, if it has one, does not say.
+    pub fn is_unfinished(&self) -> bool {
+        let harmless = matches!(self.life, RunState::Begun | RunState::Planning | RunState::Planned);
+        let inherits = self.began.as_ref().is_some_and(|began| began.inherits.is_some());
+        self.ended.is_none() && (!harmless || inherits)
     }
 
     fn take(&mut self, entry: &Entry) -> Result<(), Reason> {
@@ -129,7 +142,11 @@ impl Recovered {
         }
         match entry {
             Entry::Planned(plan) => self.planned(plan),
-            Entry::CancelRequested { .. } => self.happen(&[RunEvent::CancelRequested]),
+            Entry::CancelRequested { .. } => {
+                self.stopping = true;
+                self.apply_begins()?;
+                self.happen(&[RunEvent::CancelRequested])
+            }
             Entry::RollbackStarted { .. } => self.rollback_started(),
             Entry::Ended { outcome, left_over } => self.end(*outcome, left_over),
             Entry::StageStarted { stage }
@@ -165,17 +182,26 @@ impl Recovered {
 
     fn planned(&mut self, plan: &Plan) -> Result<(), Reason> {
         self.happen(&[RunEvent::Plan, RunEvent::PlanReady])?;
-        self.stages = plan.stages.iter().map(|stage| (stage.name.clone(), RecoveredStage::new())).collect();
+        let began = self.began.as_ref();
+        let undoes = began.is_some_and(|began| began.command == RunCommand::Rollback);
+        let inherited = began.and_then(|began| began.inherits.as_ref());
+        let stage = |name: &StageName| {
+            let done = inherited.and_then(|inherited| inherited.done.get(name));
+            RecoveredStage::new(done.cloned().unwrap_or_default(), undoes)
+        };
+        let stages = plan.stages.iter();
+        self.stages = stages.map(|planned| (planned.name.clone(), stage(&planned.name))).collect();
         self.plan = Some(plan.clone());
         Ok(())
     }
 
-    /// Applying is not recorded by itself: the first record of a stage tells it.
+    /// Applying is not recorded by itself: the first record after the plan tells it.
     fn apply_begins(&mut self) -> Result<(), Reason> {
         if self.life == RunState::Planned { self.happen(&[RunEvent::Apply]) } else { Ok(()) }
     }
 
     fn rollback_started(&mut self) -> Result<(), Reason> {
+        self.stopping = true;
         // No stage failed and nobody cancelled: the state could not be saved.
         let unsaved = self.life == RunState::Applying;
         let events = [RunEvent::StageFailed, RunEvent::Undo];
@@ -203,6 +229,7 @@ impl Recovered {
         stage.take(entry)?;
         match entry {
             Entry::StageFinished { outcome: StageOutcome::Failed, .. } => {
+                self.stopping = true;
                 self.happen(&[RunEvent::StageFailed])
             }
             _ => Ok(()),
@@ -235,9 +262,15 @@ fn follow(life: RunState, events: &[RunEvent]) -> Result<RunState, Reason> {
 }
 
 impl RecoveredStage {
-    fn new() -> Self {
-        let (done, intents) = (Vec::new(), HashMap::new());
-        Self { state: StageState::Waiting, done, outputs: None, error: None, intents }
+    /// The side effect that the intent `id` announced.
+    pub fn intended(&self, id: u64) -> Option<&Done> {
+        self.intents.get(&id).and_then(|&place| self.done.get(place))
+    }
+
+    /// A stage of a run that inherits `done` for it, and `undoes` that or goes on with it.
+    fn new(done: Vec<Done>, undoes: bool) -> Self {
+        let state = if undoes && !done.is_empty() { StageState::Applied } else { StageState::Waiting };
+        Self { state, done, record: None, error: None, intents: HashMap::new() }
     }
 
     fn happen(&mut self, event: StageEvent) -> Result<(), Reason> {
@@ -257,8 +290,8 @@ impl RecoveredStage {
                 done.after = Some(after.clone());
                 Ok(())
             }
-            Entry::StageFinished { outcome, outputs, .. } => {
-                self.outputs = outputs.clone();
+            Entry::StageFinished { outcome, record, .. } => {
+                self.record = record.clone();
                 self.happen(match outcome {
                     StageOutcome::Applied => StageEvent::Done,
                     StageOutcome::Unchanged => StageEvent::NothingToDo,
@@ -352,6 +385,7 @@ mod tests {
                             _ if stuck => RunOutcome::Stuck,
                             crate::Stop::Failed => RunOutcome::RolledBack,
                             crate::Stop::Cancelled => RunOutcome::Cancelled,
+                            crate::Stop::ByHand => RunOutcome::Succeeded,
                         }
                     }
                     other => panic!("{other:?}"),

@@ -5,8 +5,9 @@
 
 use pipeline_sdk::{Change, Done, Inputs, Outputs, Redactor, ResourceId, StagePlan, Value};
 
-use super::Entry;
+use super::{Began, Entry};
 use crate::plan::Plan;
+use crate::state::StageRecord;
 
 /// `entry` without what `redactor` knows.
 pub(super) fn redacted(entry: Entry, redactor: &Redactor) -> Entry {
@@ -18,9 +19,9 @@ pub(super) fn redacted(entry: Entry, redactor: &Redactor) -> Entry {
         Entry::Planned(plan) => Entry::Planned(Box::new(redact_plan(*plan, redactor))),
         Entry::Intent { stage, id, done } => Entry::Intent { stage, id, done: redact_done(done, redactor) },
         Entry::Result { stage, id, after } => Entry::Result { stage, id, after: redactor.value(after) },
-        Entry::StageFinished { stage, outcome, outputs } => {
-            let outputs = outputs.map(|outputs| redact_outputs(outputs, redactor));
-            Entry::StageFinished { stage, outcome, outputs }
+        Entry::StageFinished { stage, outcome, record } => {
+            let record = record.map(|record| redact_record(record, redactor));
+            Entry::StageFinished { stage, outcome, record }
         }
         Entry::CancelRequested { cause } => Entry::CancelRequested { cause: text(cause) },
         Entry::RollbackStarted { cause } => Entry::RollbackStarted { cause: text(cause) },
@@ -28,15 +29,27 @@ pub(super) fn redacted(entry: Entry, redactor: &Redactor) -> Entry {
         Entry::Ended { outcome, left_over } => {
             Entry::Ended { outcome, left_over: left_over.into_iter().map(text).collect() }
         }
-        Entry::Began(mut began) => {
-            began.target = text(began.target);
-            Entry::Began(began)
-        }
+        Entry::Began(began) => Entry::Began(redact_began(began, redactor)),
         Entry::Fence { .. }
         | Entry::StageStarted { .. }
         | Entry::UndoStarted { .. }
         | Entry::Undone { .. } => entry,
     }
+}
+
+fn redact_began(mut began: Began, redactor: &Redactor) -> Began {
+    began.target = redactor.text(&began.target);
+    let stages = std::mem::take(&mut began.before.stages).into_iter();
+    began.before.stages = stages.map(|(name, record)| (name, redact_record(record, redactor))).collect();
+    for done in began.inherits.iter_mut().flat_map(|inherited| inherited.done.values_mut()) {
+        *done = std::mem::take(done).into_iter().map(|done| redact_done(done, redactor)).collect();
+    }
+    began
+}
+
+fn redact_record(record: StageRecord, redactor: &Redactor) -> StageRecord {
+    let inputs = Inputs(redact_fields(record.inputs.0, redactor));
+    StageRecord { inputs, outputs: redact_outputs(record.outputs, redactor), ..record }
 }
 
 fn redact_plan(mut plan: Plan, redactor: &Redactor) -> Plan {

@@ -146,7 +146,7 @@ impl<'a> Planner<'a> {
     }
 
     fn call(&mut self, node: usize, inputs: ResolvedInputs) {
-        let Node { name, stage, .. } = &self.nodes.list[node];
+        let Node { name, stage, .. } = &*self.nodes.list[node];
         let context =
             self.session.context(&self.nodes.list[node], self.state.stages.get(name), self.cancel.token());
         let slot = &mut self.slots[node];
@@ -215,7 +215,7 @@ impl<'a> Planner<'a> {
     }
 
     fn settle(&mut self, node: usize, result: Result<StagePlan, StageError>) {
-        let Node { name, optional, .. } = &self.nodes.list[node];
+        let Node { name, optional, .. } = &*self.nodes.list[node];
         let plan = match result {
             Ok(plan) => plan,
             Err(error) if *optional => {

@@ -2,24 +2,24 @@
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 
 use futures::FutureExt as _;
 use pipeline_sdk::{
-    ApplyError, CancellationToken, Context, Event, Mode, Outputs, RunOutcome, Stage, StageError, StagePlan,
-    Value, contains_unknown,
+    ApplyError, CancellationToken, Event, Mode, Outputs, RunOutcome, StageError, Value, contains_unknown,
 };
 use tokio::task::JoinSet;
 
-use super::execution::{Execution, outputs_of};
-use super::rollback::{kept_lines, not_removed, roll_back};
+use super::attempts::{Ended, Work};
+use super::execution::{Execution, Progress, outputs_of};
+use super::rollback::{kept_lines, not_removed, roll_back, unknown};
 use super::save::Saver;
 use super::{EngineError, Run, RunReport};
 use crate::config::OnFailure;
 use crate::failure::{StageFailure, panic_error};
+use crate::journal::Entry;
 use crate::lifecycle::{RunEvent, RunState, StageEvent, StageState};
 use crate::node::{Nodes, ResolvedInputs, planned_output};
-use crate::plan::{Plan, check_approved};
+use crate::plan::Plan;
 use crate::state::StageRecord;
 
 impl Run {
@@ -27,19 +27,32 @@ impl Run {
     pub(super) async fn execute(&mut self, plan: Plan, nodes: &Nodes) -> RunReport {
         let redactor = self.session.definition.scope.redactor.clone();
         let saver = Saver::new(self.lock.clone(), redactor);
-        let execution = Execution::new(&self.session, nodes, self.life, &self.state, plan.stages);
+        let states = (&self.state, &self.before);
+        let execution = Execution::new(&self.session, nodes, self.life, states, plan.stages);
         let mut executor = Executor::new(execution, saver, self.cancel.token().clone());
         executor.apply_all(&self.cancel).await;
         let left_over = executor.settle().await;
         executor.report(left_over)
     }
-}
 
-/// How a call of a stage ended.
-enum Ended {
-    Applied { outputs: Outputs, sealed: ResolvedInputs, changes: usize },
-    Unchanged { outputs: Outputs, sealed: ResolvedInputs },
-    Failed(ApplyError),
+    /// Undoes what the run inherits, and nothing else.
+    pub(super) async fn execute_undo(&mut self, plan: Plan, nodes: &Nodes, cause: String) -> RunReport {
+        let redactor = self.session.definition.scope.redactor.clone();
+        let saver = Saver::new(self.lock.clone(), redactor);
+        let states = (&self.state, &self.before);
+        let mut execution = Execution::new(&self.session, nodes, self.life, states, plan.stages);
+        let inherited = |(index, stage): (usize, &mut Progress)| {
+            stage.state = if stage.inherited { StageState::Applied } else { StageState::Skipped };
+            stage.inherited.then_some(index)
+        };
+        let touched: Vec<usize> = execution.stages.iter_mut().enumerate().filter_map(inherited).collect();
+        let mut executor = Executor::new(execution, saver, self.cancel.token().clone());
+        executor.run.happen(RunEvent::Undo);
+        let left_over = executor.undo_all(cause, &touched).await;
+        executor.save().await;
+        executor.changes = touched.len();
+        executor.report(left_over)
+    }
 }
 
 struct Executor<'a> {
@@ -66,8 +79,10 @@ impl<'a> Executor<'a> {
         loop {
             if cancel.is_requested() && !cancelled {
                 cancelled = true;
-                self.run.session.emitter.emit(Event::CancelRequested { cause: cancel.cause() });
-                self.run.happen(RunEvent::CancelRequested);
+                self.cancelled(cancel.cause()).await;
+            }
+            if self.run.broken() {
+                return self.give_up();
             }
             self.start_ready();
             if let Err(error) = self.saver.start(&mut self.run.state) {
@@ -79,6 +94,7 @@ impl<'a> Executor<'a> {
             tokio::select! {
                 biased;
                 () = cancel.requested(), if !cancelled => {}
+                () = self.run.session.recorder.lock_lost() => {}
                 Some(joined) = self.calls.join_next() => {
                     // Panics are caught inside; nothing aborts these calls.
                     if let Ok((node, ended)) = joined {
@@ -91,6 +107,27 @@ impl<'a> Executor<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// The wish is durable before anything is stopped: whoever looks after this run has to know it.
+    async fn cancelled(&mut self, cause: String) {
+        self.run.session.emitter.emit(Event::CancelRequested { cause: cause.clone() });
+        // A failure to record it shows in `broken`.
+        let _ = self.run.session.recorder.write(Entry::CancelRequested { cause }).await;
+        self.run.happen(RunEvent::CancelRequested);
+    }
+
+    /// Nothing more may be done: the calls are dropped, which stops them before their next side effect.
+    fn give_up(&mut self) {
+        self.calls.abort_all();
+        for index in 0..self.run.stages.len() {
+            if self.run.stages[index].state == StageState::Applying {
+                self.fail(index, StageError::failed("nothing more can be recorded").into());
+            }
+        }
+        if self.run.life == RunState::Applying {
+            self.run.happen(RunEvent::StageFailed);
         }
     }
 
@@ -111,7 +148,7 @@ impl<'a> Executor<'a> {
                     let outputs = self.run.stages[node].outputs.clone();
                     let sealed = self.run.stages[node].planned.inputs.clone();
                     self.remember(node, sealed, outputs);
-                    self.run.advance(node, StageEvent::NothingToDo);
+                    self.nothing_to_do(node);
                     self.release(node);
                 }
                 Err(error) => {
@@ -150,25 +187,19 @@ impl<'a> Executor<'a> {
             return Some(planned_output(stage, name, &self.run.stages[other].outputs, true));
         }
         let name_of_stage = pipeline_sdk::StageName::new(stage).ok()?;
-        let record = self.run.before.stages.get(&name_of_stage)?;
+        let record = self.run.start.stages.get(&name_of_stage)?;
         Some(planned_output(stage, name, &record.outputs, true))
     }
 
     fn start(&mut self, index: usize, inputs: ResolvedInputs) {
         let node = self.run.node(index);
-        let prior = self.run.before.stages.get(&node.name);
-        let context = self.run.session.context(node, prior, &self.token);
-        let approved = self.run.stages[index].planned.plan.clone();
-        let stage = node.stage.clone();
+        let prior = self.run.start.stages.get(&node.name);
+        let planned = &self.run.stages[index].planned;
+        let work = Work::new(self.run.session, node, prior, planned, inputs, &self.token);
         self.run.advance(index, StageEvent::Start);
         self.calls.spawn(async move {
-            let call = AssertUnwindSafe(apply_stage(stage, context, approved, inputs)).catch_unwind();
-            let ended = match call.await {
-                Ok(Ok(ended)) => ended,
-                Ok(Err(error)) => Ended::Failed(error),
-                Err(panic) => Ended::Failed(panic_error(panic.as_ref()).into()),
-            };
-            (index, ended)
+            let call = AssertUnwindSafe(work.carry_out()).catch_unwind();
+            (index, call.await.unwrap_or_else(|panic| Ended::Failed(panic_error(panic.as_ref()).into())))
         });
     }
 
@@ -186,8 +217,24 @@ impl<'a> Executor<'a> {
         self.changes += changes;
         self.run.stages[index].outputs = outputs.clone();
         self.remember(index, sealed.sealed, outputs);
-        self.run.advance(index, if changes > 0 { StageEvent::Done } else { StageEvent::NothingToDo });
+        if changes > 0 {
+            self.run.advance(index, StageEvent::Done);
+        } else {
+            self.nothing_to_do(index);
+        }
         self.release(index);
+    }
+
+    /// The stage is as it should be. If an earlier run had begun it, that counts as done by this one.
+    fn nothing_to_do(&mut self, index: usize) {
+        if !self.run.stages[index].inherited {
+            return self.run.advance(index, StageEvent::NothingToDo);
+        }
+        if self.run.stages[index].state == StageState::Waiting {
+            self.run.advance(index, StageEvent::Start);
+        }
+        self.changes += self.run.session.recorder.done_by(&self.run.node(index).name).len();
+        self.run.advance(index, StageEvent::Done);
     }
 
     /// Puts what the node has become into the state.
@@ -263,15 +310,21 @@ impl<'a> Executor<'a> {
         } else {
             left_over = self.undo().await;
         }
-        if let Err(error) = self.saver.flush(&mut self.run.state).await {
-            self.run.error = Some(error);
-        }
+        self.save().await;
         left_over
     }
 
+    async fn save(&mut self) {
+        if !self.run.broken()
+            && let Err(error) = self.saver.flush(&mut self.run.state).await
+        {
+            self.run.error = Some(error);
+        }
+    }
+
     async fn undo(&mut self) -> Vec<String> {
-        let recorder = &self.run.session.recorder;
-        let did = |index: usize| !recorder.done_by(&self.run.node(index).name).is_empty();
+        let recorder = self.run.session.recorder.clone();
+        let did = |index: usize| recorder.did(&self.run.node(index).name);
         let touched: Vec<usize> = (0..self.run.stages.len())
             .filter(|&index| match self.run.stages[index].state {
                 StageState::Applied => true,
@@ -284,6 +337,11 @@ impl<'a> Executor<'a> {
             self.run.happen(RunEvent::Settle { undone: self.run.undone_by_cloud });
             return Vec::new();
         }
+        if self.run.broken() {
+            self.run.happen(RunEvent::Undo);
+            self.run.happen(RunEvent::Undone { clean: false });
+            return unknown(&self.run, &touched);
+        }
         let destroys = self.run.nodes.list.iter().all(|node| node.mode == Mode::Destroy);
         if destroys || self.run.session.definition.on_failure == OnFailure::Keep {
             self.run.happen(RunEvent::Undo);
@@ -294,10 +352,21 @@ impl<'a> Executor<'a> {
         let cause = cause.or_else(|| self.run.error.as_ref().map(ToString::to_string));
         let cause = cause.unwrap_or_else(|| "the run was cancelled".to_owned());
         self.run.happen(RunEvent::Undo);
-        self.run.session.emitter.emit(Event::RollbackStarted { cause });
-        let left_over = roll_back(&mut self.run, &touched, &mut self.saver).await;
-        self.restore();
-        let clean = !self.run.stages.iter().any(|stage| stage.state == StageState::Stuck);
+        let left_over = self.undo_all(cause, &touched).await;
+        if !self.run.broken() {
+            self.restore();
+        }
+        left_over
+    }
+
+    /// That it is being undone is durable first: whoever looks after this run must not go on with it.
+    async fn undo_all(&mut self, cause: String, touched: &[usize]) -> Vec<String> {
+        self.run.session.emitter.emit(Event::RollbackStarted { cause: cause.clone() });
+        // A failure to record it shows in `broken`.
+        let _ = self.run.session.recorder.write(Entry::RollbackStarted { cause }).await;
+        let left_over = roll_back(&mut self.run, touched, &mut self.saver).await;
+        let undone = |&index: &usize| self.run.stages[index].state == StageState::RolledBack;
+        let clean = touched.iter().all(undone);
         self.run.happen(RunEvent::Undone { clean });
         left_over
     }
@@ -324,8 +393,17 @@ impl<'a> Executor<'a> {
 
     fn skip_the_rest(&mut self) {
         for &index in self.run.nodes.order.order() {
-            if self.run.stages[index].state == StageState::Waiting {
-                self.run.advance(index, StageEvent::Skip);
+            let name = &self.run.node(index).name;
+            let progress = &mut self.run.stages[index];
+            match (progress.state, progress.inherited) {
+                (StageState::Waiting, false) => self.run.advance(index, StageEvent::Skip),
+                (StageState::Waiting, true) => {
+                    let error =
+                        StageError::failed("an earlier run had begun it, and it was not gone on with");
+                    progress.failure = Some(StageFailure::of(name, &error));
+                    self.run.advance(index, StageEvent::Fail);
+                }
+                _ => {}
             }
         }
     }
@@ -342,6 +420,7 @@ impl<'a> Executor<'a> {
         let cause = self.run.cause.as_ref();
         let error =
             cause.map(ToString::to_string).or_else(|| self.run.error.as_ref().map(ToString::to_string));
+        let emergency = self.run.error.as_ref().map(|error| self.run.emergency(error));
         RunReport {
             run: self.run.session.run,
             outcome,
@@ -351,22 +430,7 @@ impl<'a> Executor<'a> {
             error,
             help: cause.and_then(|cause| cause.help.clone()),
             left_over,
+            emergency,
         }
     }
-}
-
-/// Plans the stage once more with inputs that are all known, and does what was approved.
-async fn apply_stage(
-    stage: Arc<dyn Stage>,
-    context: Context,
-    approved: StagePlan,
-    inputs: ResolvedInputs,
-) -> Result<Ended, ApplyError> {
-    let plan = stage.plan(&context, &inputs.values).await?;
-    check_approved(&approved, &plan)?;
-    if plan.is_empty() {
-        return Ok(Ended::Unchanged { outputs: plan.outputs, sealed: inputs });
-    }
-    let outputs = stage.apply(&context, &plan).await?;
-    Ok(Ended::Applied { outputs, sealed: inputs, changes: plan.changes.len() })
 }

@@ -1,16 +1,19 @@
 //! What a run knows of its stages while it applies and undoes them.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use indexmap::IndexMap;
-use pipeline_sdk::{Event, Outputs, StageName, StageOutcome, Value};
+use pipeline_sdk::{Event, Mode, Outputs, StageName, StageOutcome, Value};
 
 use super::{EngineError, StageReport, millis};
 use crate::failure::StageFailure;
+use crate::journal::Entry;
 use crate::lifecycle::{RunEvent, RunState, StageEvent, StageState};
 use crate::node::{Node, Nodes, Session};
 use crate::plan::PlannedStage;
-use crate::state::State;
+use crate::state::{State, StateV1};
 
 /// The progress of one node.
 pub(super) struct Progress {
@@ -19,15 +22,17 @@ pub(super) struct Progress {
     /// What it gives to the stages after it.
     pub(super) outputs: Outputs,
     pub(super) failure: Option<StageFailure>,
+    /// Whether an earlier run that was cut off had begun it.
+    pub(super) inherited: bool,
     since: Option<Instant>,
     elapsed_ms: u64,
 }
 
 impl Progress {
-    fn new(planned: PlannedStage) -> Self {
+    fn new(planned: PlannedStage, inherited: bool) -> Self {
         let outputs = planned.plan.outputs.clone();
         let state = StageState::Waiting;
-        Self { state, planned, outputs, failure: None, since: None, elapsed_ms: 0 }
+        Self { state, planned, outputs, failure: None, inherited, since: None, elapsed_ms: 0 }
     }
 }
 
@@ -38,7 +43,10 @@ pub(super) struct Execution<'a> {
     pub(super) life: RunState,
     /// By the numbers of the nodes.
     pub(super) stages: Vec<Progress>,
-    /// The state before the run.
+    /// The state that the run began with.
+    pub(super) start: &'a State,
+    /// The state that undoing the run leads back to. Another one only if the run takes over from one
+    /// that was cut off.
     pub(super) before: &'a State,
     /// The state as it is now.
     pub(super) state: State,
@@ -55,25 +63,30 @@ impl<'a> Execution<'a> {
         session: &'a Session,
         nodes: &'a Nodes,
         life: RunState,
-        before: &'a State,
+        (start, before): (&'a State, &'a State),
         plan: Vec<PlannedStage>,
     ) -> Self {
+        let progress = |planned: PlannedStage| {
+            let inherited = session.recorder.did(&planned.name);
+            Progress::new(planned, inherited)
+        };
         let mut places: Vec<_> = plan.into_iter().zip(nodes.order.order()).collect();
         places.sort_by_key(|(_, place)| **place);
         Self {
             session,
             nodes,
             life,
-            stages: places.into_iter().map(|(planned, _)| Progress::new(planned)).collect(),
+            stages: places.into_iter().map(|(planned, _)| progress(planned)).collect(),
+            start,
             before,
-            state: before.clone(),
+            state: start.clone(),
             cause: None,
             error: None,
             undone_by_cloud: false,
         }
     }
 
-    pub(super) fn node(&self, index: usize) -> &'a Node {
+    pub(super) fn node(&self, index: usize) -> &'a Arc<Node> {
         &self.nodes.list[index]
     }
 
@@ -88,14 +101,15 @@ impl<'a> Execution<'a> {
     /// Something happens to a stage, and is told if the stage ended by it.
     pub(super) fn advance(&mut self, index: usize, event: StageEvent) {
         let node = self.node(index);
-        let progress = &mut self.stages[index];
-        match progress.state.next(event) {
-            Ok(next) => progress.state = next,
+        match self.stages[index].state.next(event) {
+            Ok(next) => self.stages[index].state = next,
             Err(defect) => {
                 self.error = Some(defect.into());
                 return;
             }
         }
+        self.record(index, event);
+        let progress = &mut self.stages[index];
         if matches!(event, StageEvent::Start | StageEvent::Undo) {
             progress.since = Some(Instant::now());
             if event == StageEvent::Start {
@@ -114,6 +128,60 @@ impl<'a> Execution<'a> {
             error: failure.map(|failure| failure.message.clone()),
             help: failure.and_then(|failure| failure.help.clone()),
         });
+    }
+
+    /// Writes into the journal what happened to a stage.
+    fn record(&self, index: usize, event: StageEvent) {
+        let progress = &self.stages[index];
+        let stage = || self.node(index).name.clone();
+        let finished = |outcome| Entry::StageFinished { stage: stage(), outcome, record: self.news(index) };
+        self.session.recorder.note(|| match event {
+            StageEvent::Start => Entry::StageStarted { stage: stage() },
+            StageEvent::NothingToDo => finished(StageOutcome::Unchanged),
+            StageEvent::Done => finished(StageOutcome::Applied),
+            StageEvent::Fail | StageEvent::Interrupted => finished(StageOutcome::Failed),
+            StageEvent::Skip => finished(StageOutcome::Skipped),
+            StageEvent::Undo => Entry::UndoStarted { stage: stage() },
+            StageEvent::Undone => Entry::Undone { stage: stage() },
+            StageEvent::UndoFailed => {
+                let failure = progress.failure.as_ref();
+                let error = failure.map(|failure| failure.message.clone()).unwrap_or_default();
+                Entry::UndoFailed { stage: stage(), error }
+            }
+        });
+    }
+
+    /// What the state knows of a stage, if that is not what it knew when the run began.
+    fn news(&self, index: usize) -> Option<crate::state::StageRecord> {
+        let node = self.node(index);
+        if node.mode == Mode::Destroy {
+            return None;
+        }
+        let now = self.state.stages.get(&node.name)?;
+        (self.start.stages.get(&node.name) != Some(now)).then(|| now.clone())
+    }
+
+    /// Why the run may do nothing more, once that is so.
+    pub(super) fn broken(&mut self) -> bool {
+        let Some(why) = self.session.recorder.broken() else { return false };
+        self.error.get_or_insert_with(|| why.clone().into());
+        true
+    }
+
+    /// All that the run knows, for when it cannot be kept where it belongs.
+    pub(super) fn emergency(&self, error: &EngineError) -> String {
+        let Session { run, definition, recorder, .. } = self.session;
+        let done: BTreeMap<_, _> =
+            self.nodes.list.iter().map(|node| (&node.name, recorder.done_by(&node.name))).collect();
+        let known = serde_json::json!({
+            "format": "pipeline-emergency",
+            "run": run,
+            "error": error.to_string(),
+            "state": StateV1::of(&self.state),
+            "before": StateV1::of(self.before),
+            "done": done,
+        });
+        format!("{:#}\n", definition.scope.redactor.value(known))
     }
 
     pub(super) fn reports(&self) -> Vec<StageReport> {

@@ -1,29 +1,31 @@
 //! One run: it locks the environment, plans, applies, and ends with a report.
 
+mod attempts;
+mod begin;
 mod execute;
 mod execution;
 mod report;
 mod rollback;
 mod save;
+mod takeover;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline_sdk::{Event, Mode, Notifier, Registry, RunCommand, RunId, RunOutcome};
+use pipeline_sdk::{Event, Mode, Registry, RunId, RunOutcome};
 
+pub use begin::{Engine, Undoing};
 pub use report::{RunReport, StageReport};
 
 use crate::cancel::Cancellation;
-use crate::config::Pipeline;
-use crate::events::{Emitter, EventSink};
-use crate::failure::{StageFailure, with_causes};
+use crate::failure::StageFailure;
+use crate::journal::Entry;
 use crate::lifecycle::{IllegalTransition, RunEvent, RunState};
 use crate::node::{Nodes, Session};
-use crate::notify::{Notifications, NotifyLimits};
 use crate::plan::{Plan, PlanFailure, PlannedStage, plan_all};
-use crate::recorder::RunRecorder;
+use crate::recorder::Unrecordable;
 use crate::state::{State, StateError};
-use crate::store::{Holder, StateLock, StateStore, StoreError, Wait};
+use crate::store::{StateLock, StoreError};
 
 /// Why a run could not begin or plan.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,28 @@ pub enum EngineError {
     /// A plan that cannot be applied any more, or never could be.
     #[error("{0}; make a new plan")]
     StalePlan(String),
+    /// The journal of an earlier run cannot be read or closed.
+    #[error("the journal {place} of an earlier run: {source}")]
+    Journal {
+        /// The journal.
+        place: String,
+        /// What is wrong with it.
+        source: crate::journal::JournalError,
+    },
+    /// The run can record nothing more.
+    #[error(transparent)]
+    Unrecordable(#[from] Unrecordable),
+    /// There is nothing that a rollback could undo.
+    #[error("there is nothing to undo: {0}")]
+    NothingToUndo(String),
+    /// What an earlier run had begun could not be undone.
+    #[error("run {run} was cut off, and undoing it failed: {reason}; `pipeline status` says what is left")]
+    NotUndone {
+        /// The earlier run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
     /// The run was cancelled before anything was changed.
     #[error("cancelled; nothing was changed")]
     Cancelled,
@@ -91,111 +115,19 @@ fn failed_stages(failures: &[StageFailure]) -> String {
     }
 }
 
-/// A notifier by the name that the file gives it.
-type NamedNotifier = (String, Arc<dyn Notifier>);
-
-/// Begins runs of one pipeline.
-pub struct Engine {
-    pipeline: Pipeline,
-    registry: Registry,
-    store: Arc<dyn StateStore>,
-    sink: EventSink,
-    limits: NotifyLimits,
-}
-
-impl Engine {
-    /// An engine for `pipeline`, whose stages come from `registry`. What happens is told to `sink`.
-    pub fn new(pipeline: Pipeline, registry: Registry, store: Arc<dyn StateStore>, sink: EventSink) -> Self {
-        Self { pipeline, registry, store, sink, limits: NotifyLimits::default() }
-    }
-
-    /// Other limits for notifiers.
-    #[must_use]
-    pub fn with_notify_limits(mut self, limits: NotifyLimits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Locks the environment, waiting for it as `wait` says, loads its state and begins a run. `target`
-    /// says where it works, such as `eu-central-1 (embedded cloud)`. Only a run that can change something
-    /// tells the notifiers.
-    ///
-    /// # Errors
-    /// The lock is held, the state cannot be read, or a notifier refuses its inputs.
-    pub async fn begin(
-        &self,
-        command: RunCommand,
-        target: impl Into<String>,
-        cancel: Cancellation,
-        wait: Wait<'_>,
-    ) -> Result<Run, EngineError> {
-        let run = RunId::generate();
-        let definition = self.pipeline.inner.clone();
-        let environment = &definition.id.environment;
-        let notifiers = self.notifiers(command)?;
-        let holder = Holder::this_process(run);
-        let lock: Arc<dyn StateLock> = self.store.lock(environment, &holder, wait).await?.into();
-        let state = match self.load(lock.as_ref()).await {
-            Ok(state) => state,
-            Err(error) => {
-                // What is wrong with the state is what matters; a lease ends by itself.
-                let _ = lock.release().await;
-                return Err(error);
-            }
-        };
-        let emitter = Emitter::new(run, definition.scope.redactor.clone(), self.sink.clone());
-        emitter.notify(Notifications::start(notifiers, self.limits, &emitter.complaint()));
-        emitter.emit(Event::RunStarted {
-            pipeline: definition.id.clone(),
-            command,
-            target: target.into(),
-            stages: self.pipeline.stages().map(|(name, _)| name.clone()).collect(),
-        });
-        let recorder = Arc::new(RunRecorder::new(emitter.clone()));
-        let session = Session { run, definition, emitter, recorder };
-        let registry = self.registry.clone();
-        let life = RunState::Begun;
-        Ok(Run { session, registry, lock, state, cancel, life, since: Instant::now() })
-    }
-
-    fn notifiers(&self, command: RunCommand) -> Result<Vec<NamedNotifier>, EngineError> {
-        if command == RunCommand::Plan {
-            return Ok(Vec::new());
-        }
-        let make = |config: &crate::config::NotifierConfig| {
-            let refused = |message| EngineError::Notifier { name: config.name.clone(), message };
-            let kind = self.registry.notifier(&config.kind);
-            let kind = kind.ok_or_else(|| refused(format!("the kind `{}` is not known", config.kind)))?;
-            let notifier = (kind.create)(&config.inputs).map_err(|error| refused(with_causes(&error)))?;
-            Ok((config.name.clone(), notifier))
-        };
-        self.pipeline.inner.notifiers.iter().map(make).collect()
-    }
-
-    async fn load(&self, lock: &dyn StateLock) -> Result<State, EngineError> {
-        let id = &self.pipeline.inner.id;
-        let Some(bytes) = lock.load().await? else { return Ok(State::empty(id.clone())) };
-        let state = State::decode(&bytes)?;
-        if state.pipeline != *id {
-            return Err(EngineError::OtherPipeline {
-                environment: id.environment.clone(),
-                found: state.pipeline.canonical(),
-                wanted: id.canonical(),
-            });
-        }
-        Ok(state)
-    }
-}
-
 /// A run that began. It holds the lock of its environment until it is dropped.
 pub struct Run {
     session: Session,
     registry: Registry,
     lock: Arc<dyn StateLock>,
     state: State,
+    /// The state that undoing the run leads back to.
+    before: State,
     cancel: Cancellation,
     life: RunState,
     since: Instant,
+    /// Whether it is the last to use the lock.
+    last: bool,
 }
 
 impl Run {
@@ -230,7 +162,7 @@ impl Run {
                     self.session.emitter.emit(Event::CancelRequested { cause: self.cancel.cause() });
                 }
                 self.life = self.life.next(event)?;
-                self.finished(Some(error.to_string()), Vec::new()).await;
+                self.end_before_apply(Some(error.to_string())).await;
                 Err(error)
             }
         }
@@ -279,17 +211,36 @@ impl Run {
     ///
     /// Every way this can end is in the report.
     pub async fn apply(mut self, plan: Plan) -> RunReport {
-        let prepared = self.prepare(&plan);
-        let mut report = match prepared {
-            Ok(nodes) => self.execute(plan, &nodes).await,
+        let report = match self.prepare(&plan) {
+            Ok(nodes) => {
+                self.session.recorder.note(|| Entry::Planned(Box::new(plan.clone())));
+                self.execute(plan, &nodes).await
+            }
             Err(error) => self.failed_report(&error),
         };
+        self.end(report).await
+    }
+
+    /// Ends the run as `report` says, without the secrets that its errors may hold.
+    async fn end(&mut self, mut report: RunReport) -> RunReport {
         let redactor = &self.session.definition.scope.redactor;
         report.error = report.error.map(|error| redactor.text(&error));
         report.left_over = report.left_over.iter().map(|line| redactor.text(line)).collect();
         self.life = RunState::Ended(report.outcome);
+        // A run that could not save is not over: the next one has to look after it.
+        if report.emergency.is_none() {
+            let left_over = report.left_over.clone();
+            self.record(Entry::Ended { outcome: report.outcome, left_over }).await;
+        }
         self.finished(report.error.clone(), report.left_over.clone()).await;
         report
+    }
+
+    /// A failure to record the end is no failure of the run: the next one finds that nothing is left to do.
+    async fn record(&self, end: Entry) {
+        if let Err(why) = self.session.recorder.write(end).await {
+            self.session.emitter.warn(format!("the end of the run was not recorded: {why}"));
+        }
     }
 
     /// Checks that `plan` is still the one to apply.
@@ -332,8 +283,16 @@ impl Run {
     pub async fn decline(mut self) {
         if let Ok(life) = self.life.next(RunEvent::CancelRequested) {
             self.life = life;
-            self.finished(None, Vec::new()).await;
+            self.end_before_apply(None).await;
         }
+    }
+
+    /// Ends a run that has changed nothing.
+    async fn end_before_apply(&self, error: Option<String>) {
+        if let RunState::Ended(outcome) = self.life {
+            self.record(Entry::Ended { outcome, left_over: Vec::new() }).await;
+        }
+        self.finished(error, Vec::new()).await;
     }
 
     /// Ends a run that was only to plan.
@@ -343,7 +302,7 @@ impl Run {
             (RunState::Ended(outcome), _) => outcome,
             (_, Ok(RunState::Ended(outcome))) => {
                 self.life = RunState::Ended(outcome);
-                self.finished(None, Vec::new()).await;
+                self.end_before_apply(None).await;
                 outcome
             }
             _ => RunOutcome::Failed,
@@ -360,6 +319,7 @@ impl Run {
             error: Some(error.to_string()),
             help: None,
             left_over: Vec::new(),
+            emergency: None,
         }
     }
 
@@ -367,7 +327,9 @@ impl Run {
     async fn finished(&self, error: Option<String>, left_over: Vec<String>) {
         let RunState::Ended(outcome) = self.life else { return };
         let emitter = &self.session.emitter;
-        if let Err(error) = self.lock.release().await {
+        if self.last
+            && let Err(error) = self.lock.release().await
+        {
             emitter.warn(format!("the lock was not given back, and ends by itself after a while: {error}"));
         }
         let elapsed_ms = millis(self.since);

@@ -25,6 +25,9 @@ pub struct RunReport {
     pub help: Option<String>,
     /// What could not be undone, or was kept on purpose, one line for each resource.
     pub left_over: Vec<String>,
+    /// If the state or the journal could not be written: all that the run knows, as JSON without secrets,
+    /// to be kept in another place.
+    pub emergency: Option<String>,
 }
 
 /// How a stage ended.

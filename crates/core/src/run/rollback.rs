@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
-use pipeline_sdk::{Action, CancellationToken, Done, StageError};
+use pipeline_sdk::{Action, CancellationToken, Change, Done, StageError};
 use tokio::task::JoinSet;
 
 use super::execution::Execution;
@@ -27,6 +27,11 @@ pub(super) async fn roll_back(run: &mut Execution<'_>, touched: &[usize], saver:
     let limit = run.session.definition.parallelism;
     loop {
         let mut ended = Vec::new();
+        if run.broken() {
+            // Dropping the calls stops them before their next side effect.
+            left_over.extend(unknown(run, touched));
+            return left_over;
+        }
         while calls.len() < limit {
             let Some(node) = ready.pop_front() else { break };
             match (is_touched[node], in_use_by[node]) {
@@ -41,7 +46,12 @@ pub(super) async fn roll_back(run: &mut Execution<'_>, touched: &[usize], saver:
             }
         }
         if ended.is_empty() {
-            let Some(joined) = calls.join_next().await else { break };
+            let joined = tokio::select! {
+                biased;
+                () = run.session.recorder.lock_lost() => continue,
+                joined = calls.join_next() => joined,
+            };
+            let Some(joined) = joined else { break };
             let Ok((node, result)) = joined else { continue };
             match result {
                 Ok(()) => undone(run, node, saver),
@@ -105,6 +115,26 @@ fn give_up(run: &mut Execution<'_>, index: usize, error: &StageError, left_over:
     }));
     run.stages[index].failure.get_or_insert(failure);
     run.advance(index, StageEvent::UndoFailed);
+}
+
+/// What is left when a run may do nothing more: the next one looks after it.
+pub(super) fn unknown(run: &Execution<'_>, touched: &[usize]) -> Vec<String> {
+    let left = touched.iter().filter(|&&index| run.stages[index].state != StageState::RolledBack);
+    left.map(|&index| format!("stage `{}` is not undone yet: run `pipeline` again", run.node(index).name))
+        .collect()
+}
+
+/// What undoing `done` will change.
+pub(super) fn inverse(done: &Done) -> Change {
+    let (action, reason) = match done.action {
+        Action::Create => (Action::Delete, "it was created"),
+        Action::Update => (Action::Update, "it was changed"),
+        Action::Replace => (Action::Replace, "it was replaced"),
+        Action::Delete => (Action::Create, "it was deleted"),
+        Action::Run => (Action::Run, "it was carried out"),
+    };
+    let reason = Some(format!("to undo: {reason}"));
+    Change { resource: done.resource.clone(), action, attributes: Vec::new(), reason, irreversible: None }
 }
 
 /// What a run leaves on purpose, one line for each side effect.

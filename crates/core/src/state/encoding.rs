@@ -30,8 +30,9 @@ struct Header {
     version: u32,
 }
 
+/// A state as it is written, also into a journal.
 #[derive(Serialize, Deserialize)]
-struct StateV1<'a> {
+pub(crate) struct StateV1<'a> {
     version: u32,
     pipeline: Cow<'a, PipelineId>,
     serial: u64,
@@ -39,8 +40,9 @@ struct StateV1<'a> {
     stages: BTreeMap<Cow<'a, StageName>, StageV1<'a>>,
 }
 
+/// A record as it is written, also into a journal.
 #[derive(Serialize, Deserialize)]
-struct StageV1<'a> {
+pub(crate) struct StageV1<'a> {
     uses: Cow<'a, str>,
     inputs: Cow<'a, Inputs>,
     #[serde(default)]
@@ -48,24 +50,54 @@ struct StageV1<'a> {
     outputs: Cow<'a, Outputs>,
 }
 
-/// The state as it is stored: what `redactor` knows is left out.
-pub(crate) fn encode(state: &State, redactor: &Redactor) -> Result<Vec<u8>, StateError> {
-    let stages = state.stages.iter().map(|(name, record)| {
-        let record = StageV1 {
+impl<'a> StateV1<'a> {
+    pub(crate) fn of(state: &'a State) -> Self {
+        let stages = state.stages.iter();
+        let stages = stages.map(|(name, record)| (Cow::Borrowed(name), StageV1::of(record)));
+        Self {
+            version: VERSION,
+            pipeline: Cow::Borrowed(&state.pipeline),
+            serial: state.serial,
+            run: state.run,
+            stages: stages.collect(),
+        }
+    }
+
+    pub(crate) fn into_state(self) -> State {
+        let stages = self.stages.into_iter();
+        let stages = stages.map(|(name, record)| (name.into_owned(), record.into_record()));
+        State {
+            pipeline: self.pipeline.into_owned(),
+            serial: self.serial,
+            run: self.run,
+            stages: stages.collect(),
+        }
+    }
+}
+
+impl<'a> StageV1<'a> {
+    pub(crate) fn of(record: &'a StageRecord) -> Self {
+        Self {
             uses: Cow::Borrowed(&record.kind),
             inputs: Cow::Borrowed(&record.inputs),
             needs: Cow::Borrowed(&record.needs),
             outputs: Cow::Borrowed(&record.outputs),
-        };
-        (Cow::Borrowed(name), record)
-    });
-    let file = StateV1 {
-        version: VERSION,
-        pipeline: Cow::Borrowed(&state.pipeline),
-        serial: state.serial,
-        run: state.run,
-        stages: stages.collect(),
-    };
+        }
+    }
+
+    pub(crate) fn into_record(self) -> StageRecord {
+        StageRecord {
+            kind: self.uses.into_owned(),
+            inputs: self.inputs.into_owned(),
+            needs: self.needs.into_owned(),
+            outputs: self.outputs.into_owned(),
+        }
+    }
+}
+
+/// The state as it is stored: what `redactor` knows is left out.
+pub(crate) fn encode(state: &State, redactor: &Redactor) -> Result<Vec<u8>, StateError> {
+    let file = StateV1::of(state);
     let mut bytes = if redactor.is_empty() {
         serde_json::to_vec_pretty(&file)?
     } else {
@@ -81,22 +113,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<State, StateError> {
     if version > VERSION {
         return Err(StateError::TooNew { found: version });
     }
-    let file: StateV1<'_> = serde_json::from_slice(bytes)?;
-    let stages = file.stages.into_iter().map(|(name, record)| {
-        let record = StageRecord {
-            kind: record.uses.into_owned(),
-            inputs: record.inputs.into_owned(),
-            needs: record.needs.into_owned(),
-            outputs: record.outputs.into_owned(),
-        };
-        (name.into_owned(), record)
-    });
-    Ok(State {
-        pipeline: file.pipeline.into_owned(),
-        serial: file.serial,
-        run: file.run,
-        stages: stages.collect(),
-    })
+    Ok(serde_json::from_slice::<StateV1<'_>>(bytes)?.into_state())
 }
 
 #[cfg(test)]

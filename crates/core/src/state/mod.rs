@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use pipeline_sdk::{Inputs, Outputs, PipelineId, RunId, StageName};
 
 pub use encoding::StateError;
-pub(crate) use encoding::{decode, encode};
+pub(crate) use encoding::{StageV1, StateV1, decode, encode};
 
 /// The state of one environment.
 #[derive(Clone, Debug, PartialEq)]

@@ -45,6 +45,16 @@ impl StateStore for LocalStore {
         blocking(move || read(&path)).await
     }
 
+    fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile> {
+        let runs = self.root.join(environment).join("runs");
+        Box::new(LocalJournal::new(runs.join(format!("{run}.journal"))))
+    }
+
+    async fn runs(&self, environment: &str) -> Result<Vec<RunId>, StoreError> {
+        let folder = self.root.join(environment).join("runs");
+        blocking(move || runs(&folder)).await
+    }
+
     async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError> {
         let path = self.root.join(environment).join("lock");
         blocking(move || status(&path)).await
@@ -108,15 +118,6 @@ impl StateLock for LocalLock {
         // Closing the file unlocks it.
         drop(self.file().take());
         Ok(())
-    }
-
-    fn journal(&self, run: RunId) -> Box<dyn JournalFile> {
-        Box::new(LocalJournal::new(self.folder.join("runs").join(format!("{run}.journal"))))
-    }
-
-    async fn runs(&self) -> Result<Vec<RunId>, StoreError> {
-        let folder = self.folder.join("runs");
-        blocking(move || runs(&folder)).await
     }
 }
 

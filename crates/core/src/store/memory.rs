@@ -67,6 +67,15 @@ impl StateStore for MemoryStore {
         Ok(self.with(environment, |found| found.state.clone()))
     }
 
+    fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile> {
+        Box::new(Self::journal(self, environment, run))
+    }
+
+    async fn runs(&self, environment: &str) -> Result<Vec<RunId>, StoreError> {
+        let begun = |(run, journal): (&RunId, &MemoryJournal)| (!journal.bytes().is_empty()).then_some(*run);
+        Ok(self.with(environment, |found| found.journals.iter().filter_map(begun).collect()))
+    }
+
     async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError> {
         Ok(self.with(environment, |found| match &found.held {
             Some((holder, _)) => {
@@ -146,14 +155,5 @@ impl StateLock for MemoryLock {
     async fn release(&self) -> Result<(), StoreError> {
         self.free();
         Ok(())
-    }
-
-    fn journal(&self, run: RunId) -> Box<dyn JournalFile> {
-        Box::new(self.store.journal(&self.environment, run))
-    }
-
-    async fn runs(&self) -> Result<Vec<RunId>, StoreError> {
-        let begun = |(run, journal): (&RunId, &MemoryJournal)| (!journal.bytes().is_empty()).then_some(*run);
-        Ok(self.store.with(&self.environment, |found| found.journals.iter().filter_map(begun).collect()))
     }
 }

@@ -104,6 +104,16 @@ pub trait StateStore: Send + Sync {
     /// It exists and cannot be read.
     async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// The journal of `run` in `environment`. Nothing is opened or made yet. Anybody may read it; whoever
+    /// writes it holds the lock.
+    fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile>;
+
+    /// The runs that have a journal in `environment`, in the order in which they began.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    async fn runs(&self, environment: &str) -> Result<Vec<RunId>, StoreError>;
+
     /// Whether somebody holds the lock of `environment`, without taking it.
     ///
     /// # Errors
@@ -154,13 +164,4 @@ pub trait StateLock: Send + Sync {
     /// # Errors
     /// Others may have to wait until its lease is over.
     async fn release(&self) -> Result<(), StoreError>;
-
-    /// The journal of `run` in this environment. Nothing is opened or made yet.
-    fn journal(&self, run: RunId) -> Box<dyn JournalFile>;
-
-    /// The runs that have a journal in this environment, in the order in which they began.
-    ///
-    /// # Errors
-    /// They cannot be listed.
-    async fn runs(&self) -> Result<Vec<RunId>, StoreError>;
 }

@@ -3,6 +3,7 @@
 
 mod applying;
 mod configuration;
+mod killed;
 mod notifiers;
 mod planning;
 mod random;

@@ -8,15 +8,15 @@ use proptest::prelude::*;
 use crate::world::{Fault, Lab};
 
 #[derive(Clone, Debug)]
-struct Case {
+pub(crate) struct Case {
     /// For each stage, the earlier stages it refers to.
-    edges: Vec<Vec<usize>>,
-    faults: Vec<Fault>,
+    pub(crate) edges: Vec<Vec<usize>>,
+    pub(crate) faults: Vec<Fault>,
     /// Whether everything existed before the run, with other values.
-    existed: bool,
+    pub(crate) existed: bool,
 }
 
-fn cases() -> impl Strategy<Value = Case> {
+pub(crate) fn cases() -> impl Strategy<Value = Case> {
     (2usize..9).prop_flat_map(|count| {
         let edges =
             (0..count).map(|i| prop::collection::vec(0..i.max(1), 0..3.min(i + 1))).collect::<Vec<_>>();
@@ -37,7 +37,7 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-fn text(case: &Case, value: &str) -> String {
+pub(crate) fn text(case: &Case, value: &str) -> String {
     let mut text = String::new();
     for (i, edges) in case.edges.iter().enumerate() {
         let references: Vec<_> = edges.iter().map(|j| format!("${{{{ stages.s{j}.id }}}}")).collect();

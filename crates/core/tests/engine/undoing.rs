@@ -162,6 +162,12 @@ impl StateStore for FullDisk {
     async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.peek(environment).await
     }
+    fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile> {
+        Box::new(self.0.journal(environment, run))
+    }
+    async fn runs(&self, environment: &str) -> Result<Vec<RunId>, StoreError> {
+        self.0.runs(environment).await
+    }
     async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError> {
         self.0.lock_status(environment).await
     }
@@ -183,12 +189,6 @@ impl StateLock for FullLock {
     }
     async fn release(&self) -> Result<(), StoreError> {
         self.0.release().await
-    }
-    fn journal(&self, run: RunId) -> Box<dyn JournalFile> {
-        self.0.journal(run)
-    }
-    async fn runs(&self) -> Result<Vec<RunId>, StoreError> {
-        self.0.runs().await
     }
     async fn load(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.load().await

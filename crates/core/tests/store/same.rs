@@ -95,20 +95,21 @@ async fn waiting_ends_when_the_lock_is_free_or_the_time_is_over_and_tells_once_f
 async fn journals_belong_to_the_environment_and_are_listed_in_their_order() {
     for (store, _folder) in stores() {
         let lock = store.try_lock("local", &holder()).await.unwrap();
-        assert!(lock.runs().await.unwrap().is_empty());
+        assert!(store.runs("local").await.unwrap().is_empty());
         let mut runs = [RunId::generate(), RunId::generate(), RunId::generate()];
         for run in runs {
-            let journal = Journal::create(lock.journal(run), run, Redactor::default()).unwrap();
+            let journal = Journal::create(store.journal("local", run), run, Redactor::default()).unwrap();
             journal.append(Entry::Fence { epoch: lock.epoch(), holder: holder() }).await.unwrap();
         }
         runs.sort();
-        assert_eq!(lock.runs().await.unwrap(), runs);
+        assert_eq!(store.runs("local").await.unwrap(), runs);
         let fence = (1, holder());
         let (_, reading) =
-            Journal::resume(lock.journal(runs[1]), runs[1], Redactor::default(), fence).await.unwrap();
+            Journal::resume(store.journal("local", runs[1]), runs[1], Redactor::default(), fence)
+                .await
+                .unwrap();
         assert_eq!(reading.records.len(), 2);
-        let other = store.try_lock("other", &holder()).await.unwrap();
-        assert!(other.runs().await.unwrap().is_empty());
+        assert!(store.runs("other").await.unwrap().is_empty());
     }
 }
 

@@ -4,22 +4,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::path::Path;
-use object_store::{ObjectStore, UpdateVersion};
-use pipeline_sdk::{CancellationToken, RunId};
+use object_store::UpdateVersion;
+use pipeline_sdk::CancellationToken;
 
 use super::Object;
 use super::conditional::Put;
 use super::lease::Lease;
-use crate::journal::{JournalFile, ObjectJournal};
 use crate::store::{StateLock, StoreError};
 
 /// A lock that is held.
 pub(super) struct ObjectLock {
     lease: Arc<Lease>,
-    store: Arc<dyn ObjectStore>,
-    /// Where all of the environment is.
-    folder: Path,
+    /// Where the state is.
+    object: Object,
     epoch: u64,
     state: tokio::sync::Mutex<StateObject>,
 }
@@ -34,16 +31,8 @@ struct StateObject {
 }
 
 impl ObjectLock {
-    pub(super) fn new(lease: Arc<Lease>, store: Arc<dyn ObjectStore>, folder: Path, epoch: u64) -> Self {
-        Self { lease, store, folder, epoch, state: tokio::sync::Mutex::default() }
-    }
-
-    fn object(&self) -> Object {
-        Object { store: self.store.clone(), path: self.folder.clone().join("state.json") }
-    }
-
-    fn runs_folder(&self) -> Path {
-        self.folder.clone().join("runs")
+    pub(super) fn new(lease: Arc<Lease>, object: Object, epoch: u64) -> Self {
+        Self { lease, object, epoch, state: tokio::sync::Mutex::default() }
     }
 }
 
@@ -65,7 +54,7 @@ impl Drop for ObjectLock {
 impl StateLock for ObjectLock {
     async fn load(&self) -> Result<Option<Vec<u8>>, StoreError> {
         let mut state = self.state.lock().await;
-        let found = self.object().get().await?;
+        let found = self.object.get().await?;
         state.known = Some(found.as_ref().map(|found| found.version.clone()));
         state.unsure.clear();
         Ok(found.map(|found| found.bytes.into()))
@@ -73,7 +62,7 @@ impl StateLock for ObjectLock {
 
     async fn save(&self, bytes: Vec<u8>) -> Result<(), StoreError> {
         let mut state = self.state.lock().await;
-        let (object, bytes) = (self.object(), Bytes::from(bytes));
+        let (object, bytes) = (&self.object, Bytes::from(bytes));
         let mut expected = match &state.known {
             Some(known) => known.clone(),
             None => object.get().await?.map(|found| found.version),
@@ -114,19 +103,5 @@ impl StateLock for ObjectLock {
 
     async fn release(&self) -> Result<(), StoreError> {
         self.lease.release().await
-    }
-
-    fn journal(&self, run: RunId) -> Box<dyn JournalFile> {
-        Box::new(ObjectJournal::new(self.store.clone(), self.runs_folder().join(run.to_string())))
-    }
-
-    async fn runs(&self) -> Result<Vec<RunId>, StoreError> {
-        let folder = Object { store: self.store.clone(), path: self.runs_folder() };
-        let listed =
-            self.store.list_with_delimiter(Some(&folder.path)).await.map_err(folder.failed("list"))?;
-        let names = listed.common_prefixes.iter().filter_map(Path::filename);
-        let mut runs: Vec<_> = names.filter_map(RunId::parse).collect();
-        runs.sort();
-        Ok(runs)
     }
 }

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
+use pipeline_sdk::RunId;
 use tokio::time::Instant;
 
 use self::conditional::{Found, Put, get, put};
@@ -22,6 +23,7 @@ use self::held::ObjectLock;
 use self::lease::{Lease, Stopwatch};
 use self::lock_file::LockFile;
 use super::{Holder, LockStatus, StateLock, StateStore, StoreError};
+use crate::journal::{JournalFile, ObjectJournal};
 
 /// How long a lease lasts unless told otherwise.
 const LEASE: Duration = Duration::from_secs(30);
@@ -105,8 +107,8 @@ impl StateStore for ObjectStateStore {
             match object.put(mine.write(), found.map(|found| found.version).as_ref()).await? {
                 Put::Written(version) => {
                     let lease = Lease::start(environment, object, (mine, version), since);
-                    let folder = self.prefix.clone().join(environment);
-                    return Ok(Box::new(ObjectLock::new(lease, self.store.clone(), folder, epoch)));
+                    let state = self.object(environment, "state.json");
+                    return Ok(Box::new(ObjectLock::new(lease, state, epoch)));
                 }
                 // Somebody was faster; perhaps they gave it back already.
                 Put::Other(found) => last = found,
@@ -120,6 +122,21 @@ impl StateStore for ObjectStateStore {
     async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let found = self.object(environment, "state.json").get().await?;
         Ok(found.map(|found| found.bytes.into()))
+    }
+
+    fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile> {
+        let prefix = self.object(environment, "runs").path.join(run.to_string());
+        Box::new(ObjectJournal::new(self.store.clone(), prefix))
+    }
+
+    async fn runs(&self, environment: &str) -> Result<Vec<RunId>, StoreError> {
+        let folder = self.object(environment, "runs");
+        let listed = self.store.list_with_delimiter(Some(&folder.path)).await;
+        let listed = listed.map_err(folder.failed("list"))?;
+        let names = listed.common_prefixes.iter().filter_map(Path::filename);
+        let mut runs: Vec<_> = names.filter_map(RunId::parse).collect();
+        runs.sort();
+        Ok(runs)
     }
 
     async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError> {

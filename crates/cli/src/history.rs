@@ -1,0 +1,396 @@
+//! `pipeline history` and `pipeline status`: what the journals of the runs tell.
+
+use std::io::{self, Write};
+
+use jiff::{Timestamp, Unit};
+use pipeline_core::{
+    Entry, JournalError, LockStatus, OnFailure, Pipeline, Record, RecoveredStage, RunJournal, RunState,
+    StageState, StateStore, Stop,
+};
+use pipeline_sdk::{Action, Done, RunCommand, RunId, RunOutcome};
+use serde_json::{Value, json};
+
+use crate::arguments::{FileOptions, HistoryOptions};
+use crate::exit::Exit;
+use crate::render;
+use crate::run::{self, CommandError, finish, unless_unread};
+
+/// `pipeline history`
+pub(crate) async fn history(options: HistoryOptions) -> Exit {
+    finish(try_history(&options).await, options.file.json)
+}
+
+/// `pipeline status`
+pub(crate) async fn status(options: FileOptions) -> Exit {
+    finish(try_status(&options).await, options.json)
+}
+
+async fn try_history(options: &HistoryOptions) -> Result<Exit, CommandError> {
+    let pipeline = run::load(&options.file)?;
+    let store = run::store(&pipeline);
+    let environment = &pipeline.id().environment;
+    let runs = store.runs(environment).await.map_err(pipeline_core::EngineError::from)?;
+    match &options.run {
+        Some(wanted) => {
+            let id = find(&runs, wanted)?;
+            let journal = load(&store, environment, id).await?;
+            unless_unread(show_timeline(&mut io::stdout().lock(), &journal, options.file.json))?;
+        }
+        None => {
+            let newest = runs.iter().rev().take(options.limit);
+            let mut told = Vec::new();
+            for &id in newest {
+                told.push((id, RunJournal::load(&store, environment, id).await));
+            }
+            let shown = show_runs(&mut io::stdout().lock(), &told, environment, options.file.json);
+            unless_unread(shown)?;
+        }
+    }
+    Ok(Exit::Succeeded)
+}
+
+/// The one run whose id is, begins or ends as `wanted`.
+pub(crate) fn find(runs: &[RunId], wanted: &str) -> Result<RunId, CommandError> {
+    let is_meant = |run: &&RunId| {
+        let id = run.to_string();
+        id.starts_with(wanted) || id.ends_with(wanted)
+    };
+    let mut meant = runs.iter().filter(is_meant);
+    match (meant.next(), meant.next()) {
+        (Some(&run), None) => Ok(run),
+        (None, _) => Err(CommandError::NoSuchRun { wanted: wanted.to_owned(), why: "there is no such run" }),
+        (Some(_), Some(_)) => {
+            Err(CommandError::NoSuchRun { wanted: wanted.to_owned(), why: "several runs are called so" })
+        }
+    }
+}
+
+async fn load(store: &dyn StateStore, environment: &str, run: RunId) -> Result<RunJournal, CommandError> {
+    let place = || store.journal(environment, run).place();
+    let loaded = RunJournal::load(store, environment, run).await;
+    loaded.map_err(|source| pipeline_core::EngineError::Journal { place: place(), source }.into())
+}
+
+type Told = (RunId, Result<RunJournal, JournalError>);
+
+fn show_runs(out: &mut dyn Write, told: &[Told], environment: &str, json: bool) -> io::Result<()> {
+    if json {
+        let all: Vec<_> =
+            told.iter().enumerate().map(|(at, one)| summary(one, taken_over_by(told, at))).collect();
+        return writeln!(out, "{}", Value::Array(all));
+    }
+    if told.is_empty() {
+        return writeln!(out, "nothing was run in the environment `{environment}` yet");
+    }
+    for (at, (run, loaded)) in told.iter().enumerate() {
+        match loaded {
+            Ok(journal) => {
+                let command = command(journal);
+                let how = how_it_ended(journal, taken_over_by(told, at));
+                writeln!(out, "{run}  {}  {command:8}  {:>8}  {how}", began(journal), took(journal))?;
+            }
+            Err(error) => writeln!(out, "{run}  its journal cannot be read: {error}")?,
+        }
+    }
+    Ok(())
+}
+
+/// The later run that looked after the one at `at`; the list has the newest first.
+fn taken_over_by(told: &[Told], at: usize) -> Option<RunId> {
+    let run = told[at].0;
+    told[..at].iter().rev().find_map(|(later, loaded)| {
+        let inherits = loaded.as_ref().ok()?.recovered.began.as_ref()?.inherits.as_ref()?;
+        (inherits.run == run).then_some(*later)
+    })
+}
+
+fn summary((run, loaded): &Told, taken_over_by: Option<RunId>) -> Value {
+    let journal = match loaded {
+        Ok(journal) => journal,
+        Err(error) => return json!({ "run": run, "error": error.to_string() }),
+    };
+    let ended = journal.recovered.ended.as_ref();
+    let began = journal.recovered.began.as_ref();
+    let changes = changes(journal).map(|(stage, done)| {
+        json!({ "stage": stage, "resource": done.resource, "action": done.action, "certain": done.after.is_some() })
+    });
+    json!({
+        "run": run,
+        "command": command(journal),
+        "began": journal.records.first().map(|record| record.at),
+        "last": journal.records.last().map(|record| record.at),
+        "outcome": ended.map(|ending| ending.outcome),
+        "holder": began.map(|began| &began.holder),
+        "target": began.map(|began| &began.target),
+        "inherits": began.and_then(|began| began.inherits.as_ref()).map(|inherits| inherits.run),
+        "taken_over_by": taken_over_by,
+        "changes": changes.collect::<Vec<_>>(),
+        "left_over": ended.map(|ending| ending.left_over.as_slice()).unwrap_or_default(),
+    })
+}
+
+fn command(journal: &RunJournal) -> &'static str {
+    match journal.recovered.began.as_ref().map(|began| began.command) {
+        Some(RunCommand::Plan) => "plan",
+        Some(RunCommand::Run) => "run",
+        Some(RunCommand::Destroy) => "destroy",
+        Some(RunCommand::Rollback) => "rollback",
+        None => "?",
+    }
+}
+
+fn began(journal: &RunJournal) -> String {
+    journal.records.first().map_or_else(|| "?".to_owned(), |record| to_second(record.at))
+}
+
+fn to_second(at: Timestamp) -> String {
+    // A time of this program's own making is never at the end of what can be represented.
+    at.round(Unit::Second).unwrap_or(at).to_string()
+}
+
+fn took(journal: &RunJournal) -> String {
+    match (journal.records.first(), journal.records.last()) {
+        (Some(first), Some(last)) => seconds(first.at, last.at),
+        _ => String::new(),
+    }
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> String {
+    format!("{:.1} s", to.duration_since(from).as_secs_f64())
+}
+
+/// What the run did by itself, apart from what it took over.
+fn changes(journal: &RunJournal) -> impl Iterator<Item = (&pipeline_sdk::StageName, &Done)> {
+    journal.records.iter().filter_map(|record| match &record.entry {
+        Entry::Intent { stage, id, .. } => Some((stage, journal.recovered.stages.get(stage)?.intended(*id)?)),
+        _ => None,
+    })
+}
+
+fn how_it_ended(journal: &RunJournal, taken_over_by: Option<RunId>) -> String {
+    let what = counts(journal);
+    let with = |how: &str| if what.is_empty() { how.to_owned() } else { format!("{how}: {what}") };
+    let Some(ending) = &journal.recovered.ended else {
+        return match taken_over_by {
+            Some(by) => format!("{}; run {by} looked after it", with("cut off")),
+            None => with("not ended"),
+        };
+    };
+    match ending.outcome {
+        RunOutcome::Succeeded if what.is_empty() => match inherited(journal) {
+            Some(run) => format!("succeeded: undid run {run}"),
+            None => "succeeded".to_owned(),
+        },
+        RunOutcome::Succeeded => with("succeeded"),
+        RunOutcome::Unchanged => "nothing to do".to_owned(),
+        RunOutcome::Failed => "failed; nothing was changed".to_owned(),
+        RunOutcome::RolledBack => with("failed and rolled back"),
+        RunOutcome::Cancelled => with("cancelled"),
+        RunOutcome::Stuck => format!("{}; {} left over", with("stuck"), ending.left_over.len()),
+    }
+}
+
+fn inherited(journal: &RunJournal) -> Option<RunId> {
+    Some(journal.recovered.began.as_ref()?.inherits.as_ref()?.run)
+}
+
+/// Such as `3 created, 1 updated`.
+fn counts(journal: &RunJournal) -> String {
+    let actions = [
+        (Action::Create, "created"),
+        (Action::Update, "updated"),
+        (Action::Replace, "replaced"),
+        (Action::Delete, "deleted"),
+        (Action::Run, "carried out"),
+    ];
+    let count = |action| changes(journal).filter(|(_, done)| done.action == action).count();
+    let parts = actions.map(|(action, verb)| (count(action), verb));
+    let parts: Vec<_> = parts
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, verb)| format!("{number} {verb}"))
+        .collect();
+    parts.join(", ")
+}
+
+fn show_timeline(out: &mut dyn Write, journal: &RunJournal, json: bool) -> io::Result<()> {
+    if json {
+        for record in &journal.records {
+            writeln!(out, "{}", record.to_json().map_err(io::Error::other)?)?;
+        }
+        return Ok(());
+    }
+    let began = journal.records.first().map(|record| record.at);
+    for Record { at, entry, .. } in &journal.records {
+        let since = began.map(|began| seconds(began, *at)).unwrap_or_default();
+        writeln!(out, "{}  {since:>9}  {}", to_second(*at), in_words(entry, journal))?;
+    }
+    if journal.recovered.ended.is_none() {
+        writeln!(out, "the journal ends here: `pipeline status` says what this means")?;
+    }
+    Ok(())
+}
+
+fn in_words(entry: &Entry, journal: &RunJournal) -> String {
+    match entry {
+        Entry::Fence { holder, epoch } => {
+            format!("process {} on {} looks after it (lock number {epoch})", holder.pid, holder.host)
+        }
+        Entry::Began(began) => match &began.inherits {
+            Some(inherits) => {
+                format!("`pipeline {}` began, and takes over run {}", command(journal), inherits.run)
+            }
+            None => format!("`pipeline {}` began on {}", command(journal), began.target),
+        },
+        Entry::Planned(plan) => format!("planned: {} changes", plan.changes().count()),
+        Entry::StageStarted { stage } => format!("{stage}: started"),
+        Entry::Intent { stage, done, .. } => {
+            format!("{stage}: about to {} {}", render::verb(done.action), done.resource)
+        }
+        Entry::Result { stage, id, .. } => {
+            let done = journal.recovered.stages.get(stage).and_then(|stage| stage.intended(*id));
+            let what = done.map(|done| done.resource.to_string()).unwrap_or_default();
+            format!("{stage}: {what} is done")
+        }
+        Entry::StageFinished { stage, outcome, .. } => {
+            format!("{stage}: {}", json!(outcome).as_str().unwrap_or_default().replace('_', " "))
+        }
+        Entry::CancelRequested { cause } => format!("asked to stop: {cause}"),
+        Entry::RollbackStarted { cause } => format!("rolling back: {cause}"),
+        Entry::UndoStarted { stage } => format!("{stage}: undoing"),
+        Entry::Undone { stage } => format!("{stage}: undone"),
+        Entry::UndoFailed { stage, error } => format!("{stage}: could not be undone: {error}"),
+        Entry::Ended { outcome, .. } => {
+            format!("ended: {}", json!(outcome).as_str().unwrap_or_default().replace('_', " "))
+        }
+    }
+}
+
+async fn try_status(options: &FileOptions) -> Result<Exit, CommandError> {
+    let pipeline = run::load(options)?;
+    let store = run::store(&pipeline);
+    let environment = &pipeline.id().environment;
+    let runs = store.runs(environment).await.map_err(pipeline_core::EngineError::from)?;
+    let lock = store.lock_status(environment).await.map_err(pipeline_core::EngineError::from)?;
+    let last = match runs.last() {
+        Some(&run) => Some(load(&store, environment, run).await?),
+        None => None,
+    };
+    let mut out = io::stdout().lock();
+    unless_unread(if options.json {
+        writeln!(out, "{}", status_json(&pipeline, &lock, last.as_ref()))
+    } else {
+        write_status(&mut out, &pipeline, &lock, last.as_ref())
+    })?;
+    Ok(Exit::Succeeded)
+}
+
+/// What is to become of the last run.
+fn prospect(pipeline: &Pipeline, lock: &LockStatus, last: &RunJournal) -> &'static str {
+    let recovered = &last.recovered;
+    let command = recovered.began.as_ref().map(|began| began.command);
+    match (lock, command) {
+        _ if recovered.ended.is_some() => "ended",
+        (LockStatus::Held { holder: Some(holder), .. }, _) if began_by(last, holder) => "running",
+        _ if !recovered.is_unfinished() => "ended",
+        (_, Some(RunCommand::Destroy)) => "goes on",
+        (_, Some(RunCommand::Rollback)) => "is undone",
+        _ if recovered.stopping && pipeline.on_failure() == OnFailure::Rollback => "is undone",
+        _ => "goes on",
+    }
+}
+
+fn began_by(journal: &RunJournal, holder: &pipeline_core::Holder) -> bool {
+    let began = journal.recovered.began.as_ref();
+    began.is_some_and(|began| (began.holder.pid, &began.holder.host) == (holder.pid, &holder.host))
+}
+
+fn status_json(pipeline: &Pipeline, lock: &LockStatus, last: Option<&RunJournal>) -> Value {
+    let stages = last.map(|last| {
+        let stages = last.recovered.stages.iter();
+        stages
+            .map(|(name, stage)| (name.to_string(), json!(state_in_words(stage))))
+            .collect::<serde_json::Map<_, _>>()
+    });
+    json!({
+        "pipeline": pipeline.id().name,
+        "environment": pipeline.id().environment,
+        "lock": crate::lock::as_json(lock),
+        "last": last.map(|last| summary(&(last.run, Ok(last.clone())), None)),
+        "prospect": last.map(|last| prospect(pipeline, lock, last)),
+        "stages": stages,
+    })
+}
+
+fn write_status(
+    out: &mut dyn Write,
+    pipeline: &Pipeline,
+    lock: &LockStatus,
+    last: Option<&RunJournal>,
+) -> io::Result<()> {
+    let id = pipeline.id();
+    writeln!(out, "{}: {}", id.canonical(), crate::lock::in_words(&id.environment, lock))?;
+    let Some(last) = last else {
+        return writeln!(out, "nothing was run in the environment `{}` yet", id.environment);
+    };
+    let prospect = prospect(pipeline, lock, last);
+    let how = match prospect {
+        "running" => "is running now".to_owned(),
+        "ended" => how_it_ended(last, None),
+        _ => format!("cut off after {}", took(last)),
+    };
+    writeln!(out, "last run: {}, `pipeline {}` of {}: {how}", last.run, command(last), began(last))?;
+    let ending = last.recovered.ended.as_ref();
+    for line in ending.iter().flat_map(|ending| &ending.left_over) {
+        writeln!(out, "  left over: {line}")?;
+    }
+    if prospect == "ended" {
+        return Ok(());
+    }
+    let width = last.recovered.stages.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+    for (name, stage) in &last.recovered.stages {
+        writeln!(out, "  {name:width$}  {}", state_in_words(stage))?;
+        let uncertain = stage.done.iter().filter(|done| done.after.is_none());
+        for done in uncertain {
+            writeln!(
+                out,
+                "  {:width$}    {} {}: whether it was done is not known",
+                "",
+                render::verb(done.action),
+                done.resource
+            )?;
+        }
+    }
+    if let RunState::Stopping(Stop::Cancelled) | RunState::RollingBack(Stop::Cancelled) = last.recovered.life
+    {
+        writeln!(out, "it was asked to stop")?;
+    }
+    writeln!(out, "{}", advice(prospect, last))
+}
+
+fn advice(prospect: &str, last: &RunJournal) -> &'static str {
+    let command = last.recovered.began.as_ref().map(|began| began.command);
+    match (prospect, command) {
+        ("goes on", Some(RunCommand::Destroy)) => {
+            "`pipeline destroy` goes on with it; `pipeline run` makes everything again"
+        }
+        ("goes on", _) => "`pipeline run` goes on with it; `pipeline rollback` undoes it",
+        ("is undone", _) => "`pipeline rollback` finishes undoing it; `pipeline run` does that first as well",
+        _ => "`pipeline history` lists all runs",
+    }
+}
+
+fn state_in_words(stage: &RecoveredStage) -> &'static str {
+    match stage.state {
+        StageState::Waiting if stage.done.is_empty() => "not begun",
+        StageState::Waiting => "begun by an earlier run",
+        StageState::Applying => "begun",
+        StageState::Applied => "done",
+        StageState::Unchanged => "nothing to do",
+        StageState::Failed => "failed or cut off",
+        StageState::Skipped => "not begun",
+        StageState::RollingBack => "being undone",
+        StageState::RolledBack => "undone",
+        StageState::Stuck => "could not be undone",
+    }
+}

@@ -1,0 +1,366 @@
+//! Beginning a run: the lock, the state, and what an earlier run has left to do.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pipeline_sdk::{Event, Notifier, Registry, RunCommand, RunId, RunOutcome, StageName};
+
+use super::takeover::{Earlier, Runs};
+use super::{EngineError, Run, RunReport};
+use crate::cancel::Cancellation;
+use crate::config::Pipeline;
+use crate::events::{Emitter, EventSink};
+use crate::failure::with_causes;
+use crate::journal::{Began, Entry, Inherited, Journal};
+use crate::lifecycle::{RunEvent, RunState};
+use crate::node::{Nodes, Session};
+use crate::notify::{Notifications, NotifyLimits};
+use crate::plan::Plan;
+use crate::recorder::RunRecorder;
+use crate::state::{State, encode};
+use crate::store::{Holder, StateLock, StateStore, Wait};
+
+/// A notifier by the name that the file gives it.
+type NamedNotifier = (String, Arc<dyn Notifier>);
+
+/// Begins runs of one pipeline.
+pub struct Engine {
+    pipeline: Pipeline,
+    registry: Registry,
+    store: Arc<dyn StateStore>,
+    sink: EventSink,
+    limits: NotifyLimits,
+}
+
+/// An environment that is held, and who asked for it.
+struct Ground {
+    lock: Arc<dyn StateLock>,
+    holder: Holder,
+    /// Every run that has a journal, oldest first.
+    runs: Vec<RunId>,
+    state: State,
+    target: String,
+    cancel: Cancellation,
+}
+
+/// What a new run starts from.
+struct Start {
+    command: RunCommand,
+    stages: Vec<StageName>,
+    before: State,
+    inherits: Option<Inherited>,
+    /// Whether it is the last one to use the lock.
+    last: bool,
+}
+
+impl Engine {
+    /// An engine for `pipeline`, whose stages come from `registry`. What happens is told to `sink`.
+    pub fn new(pipeline: Pipeline, registry: Registry, store: Arc<dyn StateStore>, sink: EventSink) -> Self {
+        Self { pipeline, registry, store, sink, limits: NotifyLimits::default() }
+    }
+
+    /// Other limits for notifiers.
+    #[must_use]
+    pub fn with_notify_limits(mut self, limits: NotifyLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Locks the environment, waiting for it as `wait` says, loads its state and begins a run. `target`
+    /// says where it works, such as `eu-central-1 (embedded cloud)`. Only a run that can change something
+    /// tells the notifiers.
+    ///
+    /// A run that was cut off is looked after first: one that had begun to fail is undone, in a run of its
+    /// own; from any other the new run takes over, so that undoing the new one undoes both.
+    ///
+    /// # Errors
+    /// The lock is held, the state or a journal cannot be read, a notifier refuses its inputs, or what an
+    /// earlier run had begun could not be undone.
+    pub async fn begin(
+        &self,
+        command: RunCommand,
+        target: impl Into<String>,
+        cancel: Cancellation,
+        wait: Wait<'_>,
+    ) -> Result<Run, EngineError> {
+        let notifiers = self.notifiers(command)?;
+        let mut ground = self.take(target.into(), cancel, wait).await?;
+        let run = self.begin_on(&mut ground, command, notifiers).await;
+        self.unless_failed(&ground, run).await
+    }
+
+    /// Locks the environment and begins to undo the last run whose work is still there. One that was cut
+    /// off is undone first of all, also if it could be gone on with.
+    ///
+    /// # Errors
+    /// As [`Engine::begin`]; [`EngineError::NothingToUndo`].
+    pub async fn begin_rollback(
+        &self,
+        target: impl Into<String>,
+        cancel: Cancellation,
+        wait: Wait<'_>,
+    ) -> Result<Undoing, EngineError> {
+        let notifiers = self.notifiers(RunCommand::Rollback)?;
+        let mut ground = self.take(target.into(), cancel, wait).await?;
+        let undoing = self.rollback_on(&mut ground, notifiers).await;
+        self.unless_failed(&ground, undoing).await
+    }
+
+    /// Gives the lock back if nothing came of it.
+    async fn unless_failed<T>(
+        &self,
+        ground: &Ground,
+        begun: Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        if begun.is_err() {
+            // What went wrong is what matters; a lease ends by itself.
+            let _ = ground.lock.release().await;
+        }
+        begun
+    }
+
+    async fn take(
+        &self,
+        target: String,
+        cancel: Cancellation,
+        wait: Wait<'_>,
+    ) -> Result<Ground, EngineError> {
+        let holder = Holder::this_process(RunId::generate());
+        let environment = &self.pipeline.inner.id.environment;
+        let lock: Arc<dyn StateLock> = self.store.lock(environment, &holder, wait).await?.into();
+        let state = State::empty(self.pipeline.inner.id.clone());
+        let mut ground = Ground { lock, holder, runs: Vec::new(), state, target, cancel };
+        let loaded = self.load(&mut ground).await;
+        self.unless_failed(&ground, loaded).await?;
+        Ok(ground)
+    }
+
+    async fn load(&self, ground: &mut Ground) -> Result<(), EngineError> {
+        let id = &self.pipeline.inner.id;
+        let (state, runs) = futures::join!(ground.lock.load(), self.store.runs(&id.environment));
+        ground.runs = runs?;
+        let Some(bytes) = state? else { return Ok(()) };
+        ground.state = State::decode(&bytes)?;
+        if ground.state.pipeline != *id {
+            return Err(EngineError::OtherPipeline {
+                environment: id.environment.clone(),
+                found: ground.state.pipeline.canonical(),
+                wanted: id.canonical(),
+            });
+        }
+        Ok(())
+    }
+
+    async fn begin_on(
+        &self,
+        ground: &mut Ground,
+        command: RunCommand,
+        notifiers: Vec<NamedNotifier>,
+    ) -> Result<Run, EngineError> {
+        let stages = self.pipeline.stages().map(|(name, _)| name.clone()).collect();
+        let earlier = Earlier::unfinished(&self.runs(ground)).await?;
+        let plain = |ground: &Ground| Start {
+            command,
+            stages,
+            before: ground.state.clone(),
+            inherits: None,
+            last: true,
+        };
+        let Some(earlier) = earlier else { return self.start(ground, plain(ground), notifiers) };
+        if command == RunCommand::Plan {
+            earlier.bring_up_to_date(&mut ground.state);
+            let run = self.start(ground, plain(ground), notifiers)?;
+            run.session.emitter.warn(format!(
+                "run {} was cut off: `pipeline status` explains it, and the next `pipeline run` looks after it",
+                earlier.run
+            ));
+            return Ok(run);
+        }
+        if earlier.wants_undo(self.pipeline.inner.on_failure) {
+            self.undo_first(ground, &earlier).await?;
+            return self.start(ground, plain(ground), notifiers);
+        }
+        self.take_over(ground, &earlier).await?;
+        let mut start = plain(ground);
+        // What is removed is not brought back, so a destruction leaves nothing to inherit.
+        if !earlier.is_destruction() {
+            start.before = earlier.before(&ground.state);
+            start.inherits = Some(earlier.inheritance(false));
+        }
+        self.start(ground, start, notifiers)
+    }
+
+    /// Undoes a run that was cut off while it failed, before a new one begins.
+    async fn undo_first(&self, ground: &mut Ground, earlier: &Earlier) -> Result<(), EngineError> {
+        let notifiers = self.notifiers(RunCommand::Rollback)?;
+        let report = self.undo(ground, earlier, false, notifiers).await?.apply().await;
+        self.load(ground).await?;
+        match report.outcome {
+            RunOutcome::Succeeded => Ok(()),
+            _ => Err(EngineError::NotUndone {
+                run: earlier.run,
+                reason: report.error.unwrap_or_else(|| report.left_over.join("; ")),
+            }),
+        }
+    }
+
+    async fn rollback_on(
+        &self,
+        ground: &mut Ground,
+        notifiers: Vec<NamedNotifier>,
+    ) -> Result<Undoing, EngineError> {
+        let earlier = match Earlier::unfinished(&self.runs(ground)).await? {
+            Some(earlier) if !earlier.is_destruction() => earlier,
+            Some(earlier) => {
+                return Err(EngineError::NothingToUndo(format!(
+                    "run {} was removing everything when it was cut off; `pipeline destroy` goes on with it, and \
+                 `pipeline run` makes everything again",
+                    earlier.run
+                )));
+            }
+            None => Earlier::undoable(&self.runs(ground)).await?,
+        };
+        self.undo(ground, &earlier, true, notifiers).await
+    }
+
+    async fn undo(
+        &self,
+        ground: &mut Ground,
+        earlier: &Earlier,
+        last: bool,
+        notifiers: Vec<NamedNotifier>,
+    ) -> Result<Undoing, EngineError> {
+        let cut_off = earlier.recovered.ended.is_none();
+        if cut_off {
+            self.take_over(ground, earlier).await?;
+        }
+        let inherits = earlier.inheritance(last);
+        let before = earlier.before(&ground.state);
+        let mut plan = earlier.undo_plan(ground.holder.run, &inherits, &ground.state);
+        let nodes = Nodes::of_plan(&plan.stages, &self.registry, &before).map_err(EngineError::Plan)?;
+        plan.stages = nodes.order.order().iter().map(|&index| plan.stages[index].clone()).collect();
+        let start = Start {
+            command: RunCommand::Rollback,
+            stages: plan.stages.iter().map(|stage| stage.name.clone()).collect(),
+            before,
+            inherits: Some(inherits),
+            last,
+        };
+        let mut run = self.start(ground, start, notifiers)?;
+        plan.run = run.id();
+        run.life = run.life.next(RunEvent::Plan)?.next(RunEvent::PlanReady)?;
+        let cause = if cut_off { "it was cut off" } else { "asked for by `pipeline rollback`" };
+        Ok(Undoing { cause: format!("run {}: {cause}", earlier.run), run, plan, nodes })
+    }
+
+    /// Keeps the process of an earlier run from going on, and saves what that run had come to.
+    async fn take_over(&self, ground: &mut Ground, earlier: &Earlier) -> Result<(), EngineError> {
+        let redactor = &self.pipeline.inner.scope.redactor;
+        let next = (ground.lock.epoch(), ground.holder.clone());
+        earlier.fence(&self.runs(ground), redactor.clone(), next).await?;
+        let before = ground.state.clone();
+        earlier.bring_up_to_date(&mut ground.state);
+        if ground.state != before {
+            ground.state.serial += 1;
+            ground.lock.save(encode(&ground.state, redactor)?).await?;
+        }
+        Ok(())
+    }
+
+    fn runs<'a>(&'a self, ground: &'a Ground) -> Runs<'a> {
+        let environment = &self.pipeline.inner.id.environment;
+        Runs { store: self.store.as_ref(), environment, ids: &ground.runs }
+    }
+
+    fn start(
+        &self,
+        ground: &mut Ground,
+        start: Start,
+        notifiers: Vec<NamedNotifier>,
+    ) -> Result<Run, EngineError> {
+        let Ground { lock, holder, runs, state, target, cancel } = ground;
+        let newest = runs.last().copied();
+        let id = newest.map_or(holder.run, |newest| holder.run.after(newest));
+        runs.push(id);
+        let definition = self.pipeline.inner.clone();
+        let redactor = definition.scope.redactor.clone();
+        let emitter = Emitter::new(id, redactor.clone(), self.sink.clone());
+        emitter.notify(Notifications::start(notifiers, self.limits, &emitter.complaint()));
+        emitter.emit(Event::RunStarted {
+            pipeline: definition.id.clone(),
+            command: start.command,
+            target: target.clone(),
+            stages: start.stages,
+        });
+        let journal = match start.command {
+            RunCommand::Plan => None,
+            _ => Some(
+                Journal::create(self.store.journal(&definition.id.environment, id), id, redactor)
+                    .map_err(crate::recorder::Unrecordable::from)?,
+            ),
+        };
+        let inherited = start.inherits.as_ref().map(|inherits| inherits.done.clone()).unwrap_or_default();
+        let recorder = Arc::new(RunRecorder::new(emitter.clone(), lock.clone(), journal, inherited));
+        recorder.note(|| Entry::Fence { epoch: lock.epoch(), holder: holder.clone() });
+        recorder.note(|| {
+            Entry::Began(Began {
+                pipeline: definition.id.clone(),
+                command: start.command,
+                target: target.clone(),
+                holder: holder.clone(),
+                before: start.before.clone(),
+                inherits: start.inherits,
+            })
+        });
+        Ok(Run {
+            session: Session { run: id, definition, emitter, recorder },
+            registry: self.registry.clone(),
+            lock: lock.clone(),
+            state: state.clone(),
+            before: start.before,
+            cancel: cancel.clone(),
+            life: RunState::Begun,
+            since: Instant::now(),
+            last: start.last,
+        })
+    }
+
+    fn notifiers(&self, command: RunCommand) -> Result<Vec<NamedNotifier>, EngineError> {
+        if command == RunCommand::Plan {
+            return Ok(Vec::new());
+        }
+        let make = |config: &crate::config::NotifierConfig| {
+            let refused = |message| EngineError::Notifier { name: config.name.clone(), message };
+            let kind = self.registry.notifier(&config.kind);
+            let kind = kind.ok_or_else(|| refused(format!("the kind `{}` is not known", config.kind)))?;
+            let notifier = (kind.create)(&config.inputs).map_err(|error| refused(with_causes(&error)))?;
+            Ok((config.name.clone(), notifier))
+        };
+        self.pipeline.inner.notifiers.iter().map(make).collect()
+    }
+}
+
+/// A run that is about to undo an earlier one.
+pub struct Undoing {
+    run: Run,
+    plan: Plan,
+    nodes: Nodes,
+    cause: String,
+}
+
+impl Undoing {
+    /// What it will change.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Undoes the earlier run as far as that is possible. A cancellation does not stop it.
+    pub async fn apply(self) -> RunReport {
+        let Self { mut run, plan, nodes, cause } = self;
+        let recorder = run.session.recorder.clone();
+        run.session.emitter.emit(Event::Planned { changes: plan.changes().count() });
+        recorder.note(|| Entry::Planned(Box::new(plan.clone())));
+        let report = run.execute_undo(plan, &nodes, cause).await;
+        run.end(report).await
+    }
+}

@@ -1,0 +1,227 @@
+//! Looking after a run whose process is gone: what it had done, and what is to become of it.
+//!
+//! The run that takes over inherits everything that the other one did. It goes on from there, or undoes
+//! it; the journal of the other run is closed with a fence and never written again.
+
+use pipeline_sdk::{
+    Action, Done, Mode, Outputs, Recorded, Redactor, RunCommand, RunId, RunOutcome, StageName,
+};
+
+use super::EngineError;
+use crate::config::OnFailure;
+use crate::journal::{Began, Inherited, Journal, JournalFile, Recovered, RunJournal};
+use crate::lifecycle::StageState;
+use crate::plan::{Plan, PlannedStage};
+use crate::state::{StageRecord, State};
+use crate::store::{Holder, StateStore};
+
+/// The runs of an environment.
+pub(crate) struct Runs<'a> {
+    pub(crate) store: &'a dyn StateStore,
+    pub(crate) environment: &'a str,
+    /// Those that have a journal, oldest first.
+    pub(crate) ids: &'a [RunId],
+}
+
+impl Runs<'_> {
+    fn journal(&self, run: RunId) -> Box<dyn JournalFile> {
+        self.store.journal(self.environment, run)
+    }
+}
+
+/// An earlier run and what its journal says.
+pub(crate) struct Earlier {
+    pub(crate) run: RunId,
+    pub(crate) recovered: Recovered,
+}
+
+impl Earlier {
+    /// Reads the journal of `run`.
+    pub(crate) async fn read(runs: &Runs<'_>, run: RunId) -> Result<Self, EngineError> {
+        let loaded = RunJournal::load(runs.store, runs.environment, run).await;
+        let place = || runs.journal(run).place();
+        let loaded = loaded.map_err(|source| EngineError::Journal { place: place(), source })?;
+        Ok(Self { run, recovered: loaded.recovered })
+    }
+
+    /// The newest run, if it is unfinished. All before it are looked after: every run begins with that.
+    pub(crate) async fn unfinished(runs: &Runs<'_>) -> Result<Option<Self>, EngineError> {
+        let Some(&newest) = runs.ids.last() else { return Ok(None) };
+        let earlier = Self::read(runs, newest).await?;
+        Ok(earlier.recovered.is_unfinished().then_some(earlier))
+    }
+
+    /// The newest run whose work is still there and can be undone.
+    pub(crate) async fn undoable(runs: &Runs<'_>) -> Result<Self, EngineError> {
+        let mut looked_after = Vec::new();
+        for &run in runs.ids.iter().rev() {
+            let earlier = Self::read(runs, run).await?;
+            let Some(began) = &earlier.recovered.began else { continue };
+            if let Some(inherited) = &began.inherits {
+                looked_after.push(inherited.run);
+            }
+            let outcome = earlier.recovered.ended.as_ref().map(|ending| ending.outcome);
+            let left = match outcome {
+                None => earlier.recovered.is_unfinished(),
+                Some(RunOutcome::Succeeded) => {
+                    began.command != RunCommand::Rollback || began.inherits.is_none()
+                }
+                Some(RunOutcome::Stuck) => true,
+                Some(_) => false,
+            };
+            if looked_after.contains(&run) || !left {
+                continue;
+            }
+            if earlier.is_destruction() {
+                return Err(EngineError::NothingToUndo(format!(
+                    "the last run, {run}, removed everything; `pipeline run` makes it again"
+                )));
+            }
+            return Ok(earlier);
+        }
+        Err(EngineError::NothingToUndo("no run has left anything that could be undone".to_owned()))
+    }
+
+    /// Whether the run is to be undone rather than gone on with.
+    pub(crate) fn wants_undo(&self, on_failure: OnFailure) -> bool {
+        // What is removed cannot be brought back.
+        let fails = self.recovered.stopping && on_failure == OnFailure::Rollback;
+        self.is_undoing() || (fails && !self.is_destruction())
+    }
+
+    /// Whether the run was there to remove everything.
+    pub(crate) fn is_destruction(&self) -> bool {
+        self.recovered.plan.as_ref().is_some_and(|plan| plan.mode == Mode::Destroy)
+    }
+
+    /// Whether the run is itself there to undo another one.
+    fn is_undoing(&self) -> bool {
+        let began = self.recovered.began.as_ref();
+        began.is_some_and(|began| began.command == RunCommand::Rollback && began.inherits.is_some())
+    }
+
+    /// Keeps the process of the run, should it still live, from writing to its journal.
+    pub(crate) async fn fence(
+        &self,
+        runs: &Runs<'_>,
+        redactor: Redactor,
+        (epoch, holder): (u64, Holder),
+    ) -> Result<(), EngineError> {
+        let file = runs.journal(self.run);
+        let place = file.place();
+        let fenced = Journal::resume(file, self.run, redactor, (epoch, holder)).await;
+        fenced.map(|_| ()).map_err(|source| EngineError::Journal { place, source })
+    }
+
+    /// What the run did and has not undone, for the one that takes over. With `stuck`, also what could
+    /// not be undone.
+    pub(crate) fn inheritance(&self, stuck: bool) -> Inherited {
+        let left = |state| match state {
+            StageState::RolledBack => false,
+            StageState::Stuck => stuck,
+            _ => true,
+        };
+        let stages = self.recovered.stages.iter();
+        let stages = stages.filter(|(_, stage)| left(stage.state) && !stage.done.is_empty());
+        let done = stages.map(|(name, stage)| (name.clone(), stage.done.clone())).collect();
+        // Before its plan is known it has at least what it inherits.
+        let began = self.recovered.began.as_ref().and_then(|began| began.inherits.as_ref());
+        let done = match (&self.recovered.plan, began) {
+            (None, Some(inherited)) => inherited.done.clone(),
+            _ => done,
+        };
+        Inherited { run: self.run, done }
+    }
+
+    /// The state that undoing the run leads back to.
+    pub(crate) fn before(&self, state: &State) -> State {
+        let began = self.recovered.began.as_ref();
+        began.map_or_else(|| state.clone(), |Began { before, .. }| before.clone())
+    }
+
+    /// `state` with all that the run did: it may have been saved before the run's last words, or after
+    /// a part of them.
+    pub(crate) fn bring_up_to_date(&self, state: &mut State) {
+        let Recovered { began: Some(began), plan: Some(plan), .. } = &self.recovered else { return };
+        let before = state.stages.clone();
+        for planned in &plan.stages {
+            let Some(stage) = self.recovered.stages.get(&planned.name) else { continue };
+            let name = &planned.name;
+            match (planned.mode, stage.state) {
+                (_, StageState::RolledBack) => put(state, name, began.before.stages.get(name).cloned()),
+                (Mode::Destroy, StageState::Applied) => put(state, name, None),
+                (Mode::Destroy, _) | (_, StageState::Waiting | StageState::Skipped) => {}
+                (_, StageState::Applied | StageState::Unchanged) => {
+                    if let Some(record) = &stage.record {
+                        put(state, name, Some(record.clone()));
+                    }
+                }
+                _ if stage.done.is_empty() => {}
+                _ => {
+                    let known = state.stages.remove(name).or_else(|| stage.record.clone());
+                    put(state, name, Some(partly(known, planned, &stage.done)));
+                }
+            }
+        }
+        if state.stages != before {
+            state.run = Some(self.run);
+        }
+    }
+
+    /// The plan of a run that undoes this one.
+    pub(crate) fn undo_plan(&self, run: RunId, inherited: &Inherited, state: &State) -> Plan {
+        let began = self.recovered.began.as_ref();
+        let stages = self.recovered.plan.iter().flat_map(|plan| &plan.stages).map(|planned| {
+            let mut undo = planned.clone();
+            let done = inherited.done.get(&planned.name).map(Vec::as_slice).unwrap_or_default();
+            let stays = |done: &&Done| {
+                let mut changes = planned.plan.changes.iter();
+                changes.any(|change| change.resource == done.resource && change.irreversible.is_some())
+            };
+            let undone = done.iter().rev().filter(|done| !stays(done));
+            undo.plan.changes = undone.map(super::rollback::inverse).collect();
+            undo.plan.outputs = Outputs::default();
+            undo
+        });
+        Plan {
+            run,
+            mode: self.recovered.plan.as_ref().map_or(Mode::Converge, |plan| plan.mode),
+            pipeline: began.map_or_else(|| state.pipeline.clone(), |began| began.pipeline.clone()),
+            serial: state.serial,
+            stages: stages.collect(),
+        }
+    }
+}
+
+fn put(state: &mut State, name: &StageName, record: Option<StageRecord>) {
+    match record {
+        Some(record) => state.stages.insert(name.clone(), record),
+        None => state.stages.remove(name),
+    };
+}
+
+/// What is known of a stage that was cut off: nothing that it made may be forgotten.
+pub(super) fn partly(known: Option<StageRecord>, planned: &PlannedStage, done: &[Done]) -> StageRecord {
+    let mut record = known.unwrap_or_else(|| StageRecord {
+        kind: planned.kind.clone(),
+        inputs: planned.inputs.clone(),
+        needs: planned.needs.clone(),
+        outputs: Outputs::default(),
+    });
+    let resources = &mut record.outputs.resources;
+    for Done { resource: id, action, after, .. } in done {
+        match (after, action) {
+            (Some(_), Action::Delete) => resources.retain(|known| known.id != *id),
+            (Some(after), _) => {
+                let made = Recorded { id: id.clone(), attributes: after.clone() };
+                match resources.iter_mut().find(|known| known.id == *id) {
+                    Some(known) => *known = made,
+                    None => resources.push(made),
+                }
+            }
+            // Whether it was done is not known: the next look at the world tells.
+            (None, _) => {}
+        }
+    }
+    record
+}

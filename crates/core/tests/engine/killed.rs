@@ -1,0 +1,322 @@
+//! Runs whose process is killed: at every write to the store, before or after it, also several times.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use pipeline_core::{
+    Engine, EngineError, Holder, JournalError, JournalFile, LockStatus, MemoryStore, RunReport, StateLock,
+    StateStore, StoreError, Wait,
+};
+use pipeline_sdk::{CancellationToken, Mode, RunCommand, RunId, RunOutcome, async_trait, json};
+use proptest::prelude::*;
+use tokio::sync::Notify;
+
+use crate::random::{Case, cases, text};
+use crate::world::{Fault, Lab};
+
+/// Counts the writes that are left, and tells when there are none.
+#[derive(Clone)]
+struct Power {
+    left: Arc<AtomicI64>,
+    /// Whether the last write arrives before the end, or is lost with it.
+    arrives: bool,
+    out: Arc<Notify>,
+}
+
+impl Power {
+    fn for_writes(writes: i64, arrives: bool) -> Self {
+        Self { left: Arc::new(AtomicI64::new(writes)), arrives, out: Arc::new(Notify::new()) }
+    }
+
+    /// Whether the next write arrives, and whether the process lives to see it.
+    fn write(&self) -> (bool, bool) {
+        let left = self.left.fetch_sub(1, Ordering::SeqCst);
+        (left > 1 || (left == 1 && self.arrives), left > 1)
+    }
+
+    async fn end(&self) {
+        self.out.notify_one();
+        std::future::pending().await
+    }
+}
+
+/// A store whose process ends with the power.
+struct Mortal(MemoryStore, Power);
+
+struct MortalLock(Box<dyn StateLock>, Power);
+
+struct MortalJournal(Box<dyn JournalFile>, Power);
+
+#[async_trait]
+impl StateStore for Mortal {
+    async fn try_lock(&self, environment: &str, holder: &Holder) -> Result<Box<dyn StateLock>, StoreError> {
+        Ok(Box::new(MortalLock(self.0.try_lock(environment, holder).await?, self.1.clone())))
+    }
+    async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.peek(environment).await
+    }
+    fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile> {
+        Box::new(MortalJournal(Box::new(self.0.journal(environment, run)), self.1.clone()))
+    }
+    async fn runs(&self, environment: &str) -> Result<Vec<RunId>, StoreError> {
+        self.0.runs(environment).await
+    }
+    async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError> {
+        self.0.lock_status(environment).await
+    }
+    async fn break_lock(&self, environment: &str) -> Result<Option<Holder>, StoreError> {
+        self.0.break_lock(environment).await
+    }
+}
+
+#[async_trait]
+impl StateLock for MortalLock {
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+    fn is_held(&self) -> bool {
+        self.0.is_held()
+    }
+    fn lost(&self) -> CancellationToken {
+        self.0.lost()
+    }
+    async fn release(&self) -> Result<(), StoreError> {
+        self.0.release().await
+    }
+    async fn load(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.load().await
+    }
+    async fn save(&self, state: Vec<u8>) -> Result<(), StoreError> {
+        let (arrives, lives) = self.1.write();
+        if arrives {
+            self.0.save(state).await?;
+        }
+        if !lives {
+            self.1.end().await;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl JournalFile for MortalJournal {
+    fn place(&self) -> String {
+        self.0.place()
+    }
+    async fn read(&mut self) -> Result<Vec<u8>, JournalError> {
+        self.0.read().await
+    }
+    async fn truncate(&mut self, length: u64) -> Result<(), JournalError> {
+        self.0.truncate(length).await
+    }
+    async fn append(&mut self, batch: Bytes) -> Result<(), JournalError> {
+        let (arrives, lives) = self.1.write();
+        if arrives {
+            // A part of a line is what a process that ends while it writes may leave.
+            self.0.append(batch).await?;
+        } else if batch.len().is_multiple_of(3) {
+            self.0.append(batch.slice(..batch.len() / 2)).await?;
+        }
+        if !lives {
+            self.1.end().await;
+        }
+        Ok(())
+    }
+}
+
+impl Lab {
+    fn mortal(&self, stages: &str, power: &Power) -> Engine {
+        let store = Arc::new(Mortal(self.store.clone(), power.clone()));
+        let events = self.events.clone();
+        let sink: pipeline_core::EventSink = Arc::new(move |record| events.lock().unwrap().push(record));
+        Engine::new(self.pipeline(stages), self.registry(), store, sink)
+    }
+
+    /// What a command came to; nothing if its process was killed.
+    async fn until_killed(
+        &self,
+        stages: &str,
+        mode: Mode,
+        power: &Power,
+    ) -> Option<Result<RunReport, EngineError>> {
+        let engine = self.mortal(stages, power);
+        let command = if mode == Mode::Destroy { RunCommand::Destroy } else { RunCommand::Run };
+        let work = async {
+            let mut run = engine.begin(command, "test", self.cancel.clone(), Wait::never()).await?;
+            let plan = run.plan(mode).await?;
+            Ok(run.apply(plan).await)
+        };
+        tokio::select! {
+            biased;
+            () = power.out.notified() => {
+                // The lock of a process ends with it.
+                self.store.break_lock("local").await.unwrap();
+                None
+            }
+            report = work => Some(report),
+        }
+    }
+
+    async fn rollback(&self, stages: &str) -> Result<RunReport, EngineError> {
+        let engine = self.engine(stages);
+        let undoing = engine.begin_rollback("test", self.cancel.clone(), Wait::never()).await?;
+        Ok(undoing.apply().await)
+    }
+}
+
+/// A run is killed once or twice, and then somebody lets one go on in peace.
+async fn check(case: Case, kills: Vec<(i64, bool)>, by_hand: bool) -> Result<(), TestCaseError> {
+    let lab = Lab::default();
+    if case.existed {
+        lab.run(&text(&case, "old")).await;
+    }
+    let before = lab.things();
+    let records = if case.existed { lab.state().await.stages } else { Default::default() };
+    for (i, fault) in case.faults.iter().enumerate() {
+        // What cannot be undone is another matter.
+        let fault = if matches!(fault, Fault::Stuck | Fault::NoUndo) { Fault::Late } else { *fault };
+        lab.fault(&format!("s{i}"), fault);
+    }
+    let fails = case.faults.iter().any(|fault| *fault != Fault::None);
+    for (writes, arrives) in kills {
+        match lab.until_killed(&text(&case, "new"), Mode::Converge, &Power::for_writes(writes, arrives)).await
+        {
+            None => {}
+            Some(Ok(_)) => break,
+            Some(Err(error)) => prop_assert!(false, "{error}"),
+        }
+    }
+    let mut undone = by_hand;
+    if by_hand {
+        match lab.rollback(&text(&case, "new")).await {
+            Ok(report) => prop_assert_eq!(report.outcome, RunOutcome::Succeeded, "{:?}", report),
+            Err(error) => prop_assert!(matches!(error, EngineError::NothingToUndo(_)), "{error}"),
+        }
+    } else {
+        let report = lab.run(&text(&case, "new")).await;
+        // What failed after its work was done, and was killed before it could say so, is done.
+        undone = fails && matches!(report.outcome, RunOutcome::RolledBack | RunOutcome::Failed);
+        let good = matches!(report.outcome, RunOutcome::Succeeded | RunOutcome::Unchanged);
+        prop_assert!(good || undone, "{:?}", report);
+    }
+    if by_hand && case.existed && lab.things().is_empty() {
+        // The run had done nothing, or undone it: so the one before it was the last.
+        return Ok(());
+    }
+    if undone {
+        prop_assert_eq!(lab.things(), before);
+        if lab.store.saves() > 0 {
+            prop_assert_eq!(lab.state().await.stages, records);
+        }
+    } else {
+        prop_assert!(
+            lab.things().values().all(|value| value.as_str().is_some_and(|text| text.starts_with("new")))
+        );
+        prop_assert_eq!(lab.things().len(), case.edges.len());
+        let undisturbed = Lab::default();
+        if case.existed {
+            undisturbed.run(&text(&case, "old")).await;
+        }
+        undisturbed.run(&text(&case, "new")).await;
+        prop_assert_eq!(lab.state().await.stages, undisturbed.state().await.stages);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #[test]
+    fn a_run_that_is_killed_is_finished_or_undone_by_the_next(
+        case in cases(),
+        kills in prop::collection::vec((1i64..40, any::<bool>()), 1..3),
+        by_hand in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(check(case, kills, by_hand))?;
+    }
+}
+
+const PAIR: &str = "[stages.a]\nuses = \"thing\"\n[stages.b]\nuses = \"thing\"\nneeds = [\"a\"]\n";
+
+#[tokio::test]
+async fn a_removal_that_is_killed_anywhere_goes_on() {
+    for writes in 1.. {
+        let lab = Lab::default();
+        lab.run(PAIR).await;
+        let power = Power::for_writes(writes, writes % 2 == 0);
+        if let Some(report) = lab.until_killed(PAIR, Mode::Destroy, &power).await {
+            assert_eq!(report.unwrap().outcome, RunOutcome::Succeeded);
+            assert!(writes > 5, "it was killed now and then");
+            return;
+        }
+        let rest = lab.destroy(PAIR).await;
+        assert!(matches!(rest.outcome, RunOutcome::Succeeded | RunOutcome::Unchanged), "{rest:?}");
+        assert!(lab.things().is_empty() && lab.state().await.stages.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_rollback_by_hand_undoes_one_run_after_the_other() {
+    let lab = Lab::default();
+    let with = |value: &str| PAIR.replace("\"thing\"\n", &format!("\"thing\"\nvalue = \"{value}\"\n"));
+    lab.run(&with("1")).await;
+    let first = (lab.things(), lab.state().await.stages);
+    lab.run(&with("2")).await;
+    lab.run(&with("2")).await;
+    assert_eq!(lab.rollback(&with("2")).await.unwrap().outcome, RunOutcome::Succeeded);
+    assert_eq!((lab.things(), lab.state().await.stages), first);
+    assert_eq!(lab.rollback(&with("2")).await.unwrap().outcome, RunOutcome::Succeeded);
+    assert!(lab.things().is_empty() && lab.state().await.stages.is_empty());
+    let nothing = lab.rollback(&with("2")).await.unwrap_err();
+    assert!(matches!(nothing, EngineError::NothingToUndo(_)), "{nothing}");
+}
+
+#[tokio::test]
+async fn a_rollback_that_gets_stuck_can_be_repeated() {
+    let lab = Lab::default();
+    lab.run(PAIR).await;
+    lab.fault("a", Fault::NoUndo);
+    let stuck = lab.rollback(PAIR).await.unwrap();
+    assert_eq!((stuck.outcome, stuck.left_over.len()), (RunOutcome::Stuck, 1));
+    assert_eq!(lab.things().keys().collect::<Vec<_>>(), ["a"]);
+    lab.fault("a", Fault::None);
+    assert_eq!(lab.rollback(PAIR).await.unwrap().outcome, RunOutcome::Succeeded);
+    assert!(lab.things().is_empty() && lab.state().await.stages.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_removed_is_not_brought_back_by_a_rollback() {
+    let lab = Lab::default();
+    lab.run(PAIR).await;
+    lab.destroy(PAIR).await;
+    let error = lab.rollback(PAIR).await.unwrap_err().to_string();
+    assert!(error.contains("removed everything; `pipeline run` makes it again"), "{error}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_told_to_stop_and_killed_is_undone_by_the_next() {
+    let lab = Lab::default();
+    lab.fault("b", Fault::UntilCancelled);
+    let power = Power::for_writes(1000, true);
+    let (cancel, applying) = (lab.cancel.clone(), lab.applying.clone());
+    let wish = async {
+        applying.notified().await;
+        applying.notified().await;
+        // Everything but the wish itself is lost.
+        power.left.store(2, Ordering::SeqCst);
+        cancel.request("SIGINT");
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        end = lab.until_killed(PAIR, Mode::Converge, &power) => assert!(end.is_none(), "{end:?}"),
+        () = wish => unreachable!(),
+    }
+    assert!(lab.things().contains_key("a"), "it was killed before it was undone");
+    let fresh = Lab { cancel: Default::default(), ..lab.clone() };
+    fresh.fault("b", Fault::None);
+    fresh.take_log();
+    assert_eq!(fresh.run(PAIR).await.outcome, RunOutcome::Succeeded);
+    assert_eq!(fresh.take_calls("undo"), ["a"]);
+    assert_eq!(fresh.things()["b"], json!("default"));
+}

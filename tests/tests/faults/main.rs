@@ -1,0 +1,86 @@
+//! The fault matrix: the sample pipeline with every fault at every call that it makes to AWS.
+//!
+//! The cases are generated: an undisturbed run through a proxy tells how many calls there are. Then the
+//! scenario is run once for each call and each [`Fault`](proxy::Fault), each time from the same world. If
+//! the run did not end as it should, it is run again without a fault. In the end the world has to be that
+//! of the undisturbed run, and no request of the app's users may have failed.
+//!
+//! The ordinary test takes a part of the cases, spread evenly; `PIPELINE_FAULTS=all` takes all of them.
+
+mod place;
+mod proxy;
+mod scenario;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use place::Place;
+use proxy::{Call, Fault};
+use scenario::{SCENARIOS, Scenario};
+
+/// How many cases of each scenario the ordinary test takes.
+const PART: usize = 10;
+
+/// How many cases run at once: most of the time they wait.
+const WORKERS: usize = 6;
+
+struct Case {
+    scenario: &'static Scenario,
+    fault: Fault,
+    at: usize,
+}
+
+#[test]
+fn the_world_is_as_it_should_be_whatever_fails_at_whichever_call() {
+    let all = std::env::var("PIPELINE_FAULTS").is_ok_and(|which| which == "all");
+    let mut places: Vec<_> = (0..WORKERS).map(|_| Place::new()).collect();
+    let (mut cases, mut wanted) = (Vec::new(), BTreeMap::new());
+    for scenario in SCENARIOS {
+        let undisturbed = scenario.undisturbed(&mut places[0]);
+        let generated = generate(scenario, &undisturbed.calls);
+        println!("{}: {} calls, {} cases", scenario.name, undisturbed.calls.len(), generated.len());
+        wanted.insert(scenario.name, undisturbed.world);
+        let count = if all { generated.len() } else { PART };
+        let step = generated.len() as f64 / count as f64;
+        let picked = (0..count).map(|number| (number as f64 * step) as usize);
+        let mut generated: Vec<_> = generated.into_iter().map(Some).collect();
+        cases.extend(picked.filter_map(|number| generated[number].take()));
+    }
+    let failures = carry_out(&cases, places, &wanted);
+    println!("{} cases ran, {} failed", cases.len(), failures.len());
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// Each fault at each call where it can make a difference.
+fn generate(scenario: &'static Scenario, calls: &[Call]) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (at, call) in calls.iter().enumerate() {
+        for fault in Fault::ALL {
+            if fault.fits(call) {
+                cases.push(Case { scenario, fault, at });
+            }
+        }
+    }
+    cases
+}
+
+fn carry_out(cases: &[Case], places: Vec<Place>, wanted: &BTreeMap<&str, String>) -> Vec<String> {
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for mut place in places {
+            let (next, failures) = (&next, &failures);
+            scope.spawn(move || {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let wanted = &wanted[case.scenario.name];
+                    if let Err(reason) = case.scenario.disturbed(&mut place, case.fault, case.at, wanted) {
+                        let case = format!("{}, {:?} at call {}", case.scenario.name, case.fault, case.at);
+                        println!("FAILED {case}");
+                        failures.lock().expect("failures").push(format!("{case}: {reason}"));
+                    }
+                }
+            });
+        }
+    });
+    failures.into_inner().expect("failures")
+}
