@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use jiff::{Timestamp, Unit};
 use pipeline_core::{
-    Entry, JournalError, LockStatus, OnFailure, Pipeline, Record, RecoveredStage, RunJournal, RunState,
+    Entry, JournalError, LockStatus, Pipeline, Prospect, Record, RecoveredStage, RunJournal, RunState,
     StageState, StateStore, Stop,
 };
 use pipeline_sdk::{Action, Done, RunCommand, RunId, RunOutcome};
@@ -75,8 +75,11 @@ type Told = (RunId, Result<RunJournal, JournalError>);
 
 fn show_runs(out: &mut dyn Write, told: &[Told], environment: &str, json: bool) -> io::Result<()> {
     if json {
-        let all: Vec<_> =
-            told.iter().enumerate().map(|(at, one)| summary(one, taken_over_by(told, at))).collect();
+        let one = |(at, (run, loaded)): (usize, &Told)| match loaded {
+            Ok(journal) => summary(journal, taken_over_by(told, at)),
+            Err(error) => json!({ "run": run, "error": error.to_string() }),
+        };
+        let all: Vec<_> = told.iter().enumerate().map(one).collect();
         return writeln!(out, "{}", Value::Array(all));
     }
     if told.is_empty() {
@@ -104,18 +107,14 @@ fn taken_over_by(told: &[Told], at: usize) -> Option<RunId> {
     })
 }
 
-fn summary((run, loaded): &Told, taken_over_by: Option<RunId>) -> Value {
-    let journal = match loaded {
-        Ok(journal) => journal,
-        Err(error) => return json!({ "run": run, "error": error.to_string() }),
-    };
+fn summary(journal: &RunJournal, taken_over_by: Option<RunId>) -> Value {
     let ended = journal.recovered.ended.as_ref();
     let began = journal.recovered.began.as_ref();
     let changes = changes(journal).map(|(stage, done)| {
         json!({ "stage": stage, "resource": done.resource, "action": done.action, "certain": done.after.is_some() })
     });
     json!({
-        "run": run,
+        "run": journal.run,
         "command": command(journal),
         "began": journal.records.first().map(|record| record.at),
         "last": journal.records.last().map(|record| record.at),
@@ -285,18 +284,45 @@ async fn try_status(options: &FileOptions) -> Result<Exit, CommandError> {
     Ok(Exit::Succeeded)
 }
 
-/// What is to become of the last run.
-fn prospect(pipeline: &Pipeline, lock: &LockStatus, last: &RunJournal) -> &'static str {
-    let recovered = &last.recovered;
-    let command = recovered.began.as_ref().map(|began| began.command);
-    match (lock, command) {
-        _ if recovered.ended.is_some() => "ended",
-        (LockStatus::Held { holder: Some(holder), .. }, _) if began_by(last, holder) => "running",
-        _ if !recovered.is_unfinished() => "ended",
-        (_, Some(RunCommand::Destroy)) => "goes on",
-        (_, Some(RunCommand::Rollback)) => "is undone",
-        _ if recovered.stopping && pipeline.on_failure() == OnFailure::Rollback => "is undone",
-        _ => "goes on",
+/// What the last run is doing, or what is to become of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Now {
+    Running,
+    Left(Prospect),
+}
+
+impl Now {
+    fn of(pipeline: &Pipeline, lock: &LockStatus, last: &RunJournal) -> Self {
+        match lock {
+            LockStatus::Held { holder: Some(holder), .. }
+                if last.recovered.ended.is_none() && began_by(last, holder) =>
+            {
+                Self::Running
+            }
+            _ => Self::Left(last.recovered.prospect(pipeline.on_failure())),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Left(Prospect::Over) => "ended",
+            Self::Left(Prospect::GoesOn) => "goes on",
+            Self::Left(Prospect::IsUndone) => "is undone",
+        }
+    }
+
+    fn advice(self, last: &RunJournal) -> &'static str {
+        match self {
+            Self::Left(Prospect::GoesOn) if last.recovered.is_destruction() => {
+                "`pipeline destroy` goes on with it; `pipeline run` makes everything again"
+            }
+            Self::Left(Prospect::GoesOn) => "`pipeline run` goes on with it; `pipeline rollback` undoes it",
+            Self::Left(Prospect::IsUndone) => {
+                "`pipeline rollback` finishes undoing it; `pipeline run` does that first as well"
+            }
+            _ => "`pipeline history` lists all runs",
+        }
     }
 }
 
@@ -316,8 +342,8 @@ fn status_json(pipeline: &Pipeline, lock: &LockStatus, last: Option<&RunJournal>
         "pipeline": pipeline.id().name,
         "environment": pipeline.id().environment,
         "lock": crate::lock::as_json(lock),
-        "last": last.map(|last| summary(&(last.run, Ok(last.clone())), None)),
-        "prospect": last.map(|last| prospect(pipeline, lock, last)),
+        "last": last.map(|last| summary(last, None)),
+        "prospect": last.map(|last| Now::of(pipeline, lock, last).name()),
         "stages": stages,
     })
 }
@@ -333,10 +359,10 @@ fn write_status(
     let Some(last) = last else {
         return writeln!(out, "nothing was run in the environment `{}` yet", id.environment);
     };
-    let prospect = prospect(pipeline, lock, last);
-    let how = match prospect {
-        "running" => "is running now".to_owned(),
-        "ended" => how_it_ended(last, None),
+    let now = Now::of(pipeline, lock, last);
+    let how = match now {
+        Now::Running => "is running now".to_owned(),
+        Now::Left(Prospect::Over) => how_it_ended(last, None),
         _ => format!("cut off after {}", took(last)),
     };
     writeln!(out, "last run: {}, `pipeline {}` of {}: {how}", last.run, command(last), began(last))?;
@@ -344,7 +370,7 @@ fn write_status(
     for line in ending.iter().flat_map(|ending| &ending.left_over) {
         writeln!(out, "  left over: {line}")?;
     }
-    if prospect == "ended" {
+    if now == Now::Left(Prospect::Over) {
         return Ok(());
     }
     let width = last.recovered.stages.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
@@ -365,19 +391,7 @@ fn write_status(
     {
         writeln!(out, "it was asked to stop")?;
     }
-    writeln!(out, "{}", advice(prospect, last))
-}
-
-fn advice(prospect: &str, last: &RunJournal) -> &'static str {
-    let command = last.recovered.began.as_ref().map(|began| began.command);
-    match (prospect, command) {
-        ("goes on", Some(RunCommand::Destroy)) => {
-            "`pipeline destroy` goes on with it; `pipeline run` makes everything again"
-        }
-        ("goes on", _) => "`pipeline run` goes on with it; `pipeline rollback` undoes it",
-        ("is undone", _) => "`pipeline rollback` finishes undoing it; `pipeline run` does that first as well",
-        _ => "`pipeline history` lists all runs",
-    }
+    writeln!(out, "{}", now.advice(last))
 }
 
 fn state_in_words(stage: &RecoveredStage) -> &'static str {

@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+mod backoff;
 mod cancel;
 mod config;
 mod events;
@@ -30,8 +31,8 @@ pub use events::EventSink;
 pub use failure::StageFailure;
 pub use journal::{
     Began, Ending, Entry, Inherited, Journal, JournalError, JournalFile, LocalJournal, MemoryJournal,
-    ObjectJournal, Rate, Reading, Record, Recovered, RecoveredStage, RunJournal, Torn, measure_rate,
-    read as read_journal, recover,
+    ObjectJournal, Prospect, Rate, Reading, Record, Recovered, RecoveredStage, RunJournal, Torn,
+    measure_rate, read as read_journal, recover,
 };
 pub use lifecycle::{RunState, StageState, Stop};
 pub use notify::NotifyLimits;

@@ -222,7 +222,7 @@ impl Builder<'_> {
         let config = &self.definition.stages[index];
         let needs = self.definition.graph.before(index).iter();
         let needs = needs.map(|&i| self.definition.stages[i].name.clone()).collect();
-        let node = self.node(&config.name, &config.kind, mode, needs, Source::File(index))?;
+        let node = node(self.registry, &config.name, &config.kind, mode, needs, Source::File(index))?;
         Ok(Node { limits: config.limits, ..node })
     }
 
@@ -235,18 +235,7 @@ impl Builder<'_> {
                 .map_err(|error| StageFailure::of(name, &StageError::input(key, error)))
         });
         let inputs = inputs.collect::<Result<_, _>>()?;
-        self.node(name, &record.kind, Mode::Destroy, record.needs.clone(), Source::Recorded(inputs))
-    }
-
-    fn node(
-        &self,
-        name: &StageName,
-        kind: &str,
-        mode: Mode,
-        needs: Vec<StageName>,
-        source: Source,
-    ) -> Result<Node, StageFailure> {
-        node(self.registry, name, kind, mode, needs, source)
+        node(self.registry, name, &record.kind, Mode::Destroy, record.needs.clone(), Source::Recorded(inputs))
     }
 }
 

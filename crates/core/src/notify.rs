@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use pipeline_sdk::{EventRecord, Notifier, NotifyError};
-use rand::Rng as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::backoff::pause;
 
 /// How long notifiers may take.
 #[derive(Clone, Copy, Debug)]
@@ -122,9 +123,7 @@ impl Delivery {
         loop {
             match self.attempt(event).await {
                 Err(error) if error.retryable && attempt < self.limits.attempts => {
-                    let longest = self.limits.backoff * 2u32.saturating_pow(attempt - 1);
-                    let jitter = rand::rng().random_range(0.5..=1.0);
-                    tokio::time::sleep(longest.mul_f64(jitter)).await;
+                    tokio::time::sleep(pause(self.limits.backoff, attempt, Duration::MAX)).await;
                     attempt += 1;
                 }
                 result => return result,

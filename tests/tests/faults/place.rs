@@ -38,15 +38,12 @@ impl Place {
             .enable_all()
             .build()
             .expect("runtime");
-        let unused = SocketAddr::from(([127, 0, 0, 1], 0));
-        let proxy = runtime.block_on(Proxy::start(unused));
-        let mut place = Self { folder, runtime, proxy, port: 0 };
-        place.cloud(&["start", "--port", "0", "--runtime", "simulated", "--speed", SPEED]);
-        let endpoint = place.status()["endpoint"].as_str().unwrap_or_default().to_owned();
+        cloud(folder.path(), &["start", "--port", "0", "--runtime", "simulated", "--speed", SPEED]);
+        let endpoint = status(folder.path())["endpoint"].as_str().unwrap_or_default().to_owned();
         let address: SocketAddr =
             endpoint.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an endpoint");
-        place.port = address.port();
-        place.proxy = place.runtime.block_on(Proxy::start(address));
+        let proxy = runtime.block_on(Proxy::start(address));
+        let place = Self { folder, runtime, proxy, port: address.port() };
         place.write_pipeline();
         place.stop();
         place.keep("nothing");
@@ -81,13 +78,11 @@ impl Place {
     }
 
     fn cloud(&self, args: &[&str]) -> String {
-        let command = Pipeline::new(self.folder.path()).args(["cloud"]).args(args);
-        let finished = command.env("PIPELINE_CLOUD_DIR", self.path("now/cloud")).run().expect("runs");
-        finished.expect_code(0).stdout
+        cloud(self.folder.path(), args)
     }
 
     pub(crate) fn status(&self) -> Value {
-        serde_json::from_str(&self.cloud(&["status", "--json"])).expect("JSON")
+        status(self.folder.path())
     }
 
     pub(crate) fn stop(&self) {
@@ -157,6 +152,17 @@ impl Drop for Place {
             self.stop();
         }
     }
+}
+
+/// Runs `pipeline cloud ARGS` on the cloud of a place.
+fn cloud(folder: &Path, args: &[&str]) -> String {
+    let command = Pipeline::new(folder).args(["cloud"]).args(args);
+    let finished = command.env("PIPELINE_CLOUD_DIR", folder.join("now/cloud")).run().expect("runs");
+    finished.expect_code(0).stdout
+}
+
+fn status(folder: &Path) -> Value {
+    serde_json::from_str(&cloud(folder, &["status", "--json"])).expect("JSON")
 }
 
 /// Copies what a stopped cloud and a state consist of.

@@ -35,7 +35,7 @@ pub use object::ObjectJournal;
 pub use of_run::RunJournal;
 pub use rate::{Rate, measure_rate};
 pub use reading::{Reading, Torn, read};
-pub use recovery::{Ending, Recovered, RecoveredStage, recover};
+pub use recovery::{Ending, Prospect, Recovered, RecoveredStage, recover};
 pub use writer::Journal;
 
 use crate::plan::Plan;

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
-use pipeline_sdk::{Done, RunCommand, RunOutcome, StageName, StageOutcome};
+use pipeline_sdk::{Done, Mode, RunCommand, RunOutcome, StageName, StageOutcome};
 
 use super::{Began, Entry, JournalError, Record};
+use crate::config::OnFailure;
 use crate::lifecycle::{RunEvent, RunState, StageEvent, StageState};
 use crate::plan::Plan;
 use crate::state::StageRecord;
@@ -31,6 +32,17 @@ pub struct Recovered {
     pub epoch: Option<u64>,
     /// How it ended; `None` if it is unfinished.
     pub ended: Option<Ending>,
+}
+
+/// What becomes of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prospect {
+    /// Nothing: it ended, or changed nothing.
+    Over,
+    /// The next run goes on with it.
+    GoesOn,
+    /// It is undone before the next run begins.
+    IsUndone,
 }
 
 /// What is known of a stage.
@@ -124,6 +136,27 @@ impl Recovered {
         let harmless = matches!(self.life, RunState::Begun | RunState::Planning | RunState::Planned);
         let inherits = self.began.as_ref().is_some_and(|began| began.inherits.is_some());
         self.ended.is_none() && (!harmless || inherits)
+    }
+
+    /// What becomes of the run when the next one begins, in a pipeline that deals with failures so.
+    pub fn prospect(&self, on_failure: OnFailure) -> Prospect {
+        if !self.is_unfinished() {
+            return Prospect::Over;
+        }
+        // What is removed cannot be brought back.
+        let fails = self.stopping && on_failure == OnFailure::Rollback && !self.is_destruction();
+        if fails || self.is_undoing() { Prospect::IsUndone } else { Prospect::GoesOn }
+    }
+
+    /// Whether it was there to remove everything.
+    pub fn is_destruction(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.mode == Mode::Destroy)
+    }
+
+    /// Whether it was itself there to undo another run.
+    fn is_undoing(&self) -> bool {
+        let began = self.began.as_ref();
+        began.is_some_and(|began| began.command == RunCommand::Rollback && began.inherits.is_some())
     }
 
     fn take(&mut self, entry: &Entry) -> Result<(), Reason> {

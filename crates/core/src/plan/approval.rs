@@ -4,17 +4,19 @@ use std::collections::HashMap;
 
 use pipeline_sdk::{Action, Change, ResourceId, StageError, StagePlan};
 
-/// Checks that `again` does nothing that `approved` does not show.
+/// Checks that `again`, the changes of a later plan, does nothing that `approved` does not show.
 ///
 /// Less is fine: what was already done by somebody else needs not be done.
 ///
 /// # Errors
 /// The first change that goes beyond; nothing was done yet.
-pub(crate) fn check_approved(approved: &StagePlan, again: &StagePlan) -> Result<(), StageError> {
+pub(crate) fn check_approved<'a>(
+    approved: &StagePlan,
+    mut again: impl Iterator<Item = &'a Change>,
+) -> Result<(), StageError> {
     let shown: HashMap<&ResourceId, Action> =
         approved.changes.iter().map(|change| (&change.resource, change.action)).collect();
-    match again.changes.iter().find(|change| !is_within(shown.get(&change.resource).copied(), change.action))
-    {
+    match again.find(|change| !is_within(shown.get(&change.resource).copied(), change.action)) {
         None => Ok(()),
         Some(change) => Err(beyond(change, shown.get(&change.resource).copied())),
     }
@@ -73,7 +75,7 @@ mod tests {
         for fine in
             [plan(&[]), plan(&[("a", Action::Create)]), plan(&[("c", Action::Update)]), approved.clone()]
         {
-            assert!(check_approved(&approved, &fine).is_ok(), "{fine:?}");
+            assert!(check_approved(&approved, fine.changes.iter()).is_ok(), "{fine:?}");
         }
         for beyond in [
             plan(&[("a", Action::Update)]),
@@ -82,7 +84,7 @@ mod tests {
             plan(&[("b", Action::Create)]),
             plan(&[("d", Action::Create)]),
         ] {
-            let error = check_approved(&approved, &beyond).expect_err("beyond").to_string();
+            let error = check_approved(&approved, beyond.changes.iter()).expect_err("beyond").to_string();
             assert!(error.starts_with("the world changed since the plan was made"), "{error}");
         }
     }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline_sdk::{
-    ApplyError, CancellationToken, Context, Outputs, Progress, ProgressLevel, ResourceId, Stage, StageError,
-    StagePlan,
+    ApplyError, CancellationToken, Context, Outputs, Progress, ProgressLevel, ResourceId, StageError,
 };
-use rand::Rng as _;
 
 use super::takeover::partly;
+use crate::backoff::pause;
 use crate::config::StageLimits;
 use crate::node::{Node, ResolvedInputs, Session};
 use crate::plan::{PlannedStage, check_approved};
@@ -80,7 +79,7 @@ impl Work {
                 return Ended::Failed(error);
             }
             attempt += 1;
-            let pause = pause(attempt);
+            let pause = pause(FIRST_PAUSE, attempt, LONGEST_PAUSE);
             self.warn(&error.error, attempt, pause);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -126,9 +125,11 @@ impl Work {
 
     /// Plans the stage once more with inputs that are all known, and does what was approved.
     async fn apply(&self, context: Context) -> Result<Ended, ApplyError> {
-        let (stage, inputs): (&Arc<dyn Stage>, _) = (&self.node.stage, self.inputs.clone());
+        let (stage, inputs) = (&self.node.stage, self.inputs.clone());
         let plan = stage.plan(&context, &inputs.values).await?;
-        check_approved(&self.planned.plan, &without(plan.clone(), &self.made()))?;
+        let made = self.made();
+        let new = plan.changes.iter().filter(|change| !made.contains(&change.resource));
+        check_approved(&self.planned.plan, new)?;
         if plan.is_empty() {
             return Ok(Ended::Unchanged { outputs: plan.outputs, sealed: inputs });
         }
@@ -140,16 +141,4 @@ impl Work {
     fn made(&self) -> HashSet<ResourceId> {
         self.session.recorder.done_by(&self.node.name).into_iter().map(|done| done.resource).collect()
     }
-}
-
-fn without(mut plan: StagePlan, made: &HashSet<ResourceId>) -> StagePlan {
-    plan.changes.retain(|change| !made.contains(&change.resource));
-    plan
-}
-
-/// A random time up to a limit that doubles with each attempt: those that failed together do not come back
-/// together.
-fn pause(attempt: u32) -> Duration {
-    let longest = (FIRST_PAUSE * 2u32.saturating_pow(attempt - 1)).min(LONGEST_PAUSE);
-    longest.mul_f64(rand::rng().random_range(0.5..=1.0))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline_sdk::{Event, Notifier, Registry, RunCommand, RunId, RunOutcome, StageName};
+use pipeline_sdk::{Event, Mode, Notifier, Registry, RunCommand, RunId, RunOutcome, StageName};
 
 use super::takeover::{Earlier, Runs};
 use super::{EngineError, Run, RunReport};
@@ -11,7 +11,7 @@ use crate::cancel::Cancellation;
 use crate::config::Pipeline;
 use crate::events::{Emitter, EventSink};
 use crate::failure::with_causes;
-use crate::journal::{Began, Entry, Inherited, Journal};
+use crate::journal::{Began, Entry, Inherited, Journal, Prospect};
 use crate::lifecycle::{RunEvent, RunState};
 use crate::node::{Nodes, Session};
 use crate::notify::{Notifications, NotifyLimits};
@@ -53,6 +53,17 @@ struct Start {
     last: bool,
 }
 
+impl Ground {
+    /// Gives the lock back if nothing came of it.
+    async fn unless_failed<T>(&self, begun: Result<T, EngineError>) -> Result<T, EngineError> {
+        if begun.is_err() {
+            // What went wrong is what matters; a lease ends by itself.
+            let _ = self.lock.release().await;
+        }
+        begun
+    }
+}
+
 impl Engine {
     /// An engine for `pipeline`, whose stages come from `registry`. What happens is told to `sink`.
     pub fn new(pipeline: Pipeline, registry: Registry, store: Arc<dyn StateStore>, sink: EventSink) -> Self {
@@ -86,7 +97,7 @@ impl Engine {
         let notifiers = self.notifiers(command)?;
         let mut ground = self.take(target.into(), cancel, wait).await?;
         let run = self.begin_on(&mut ground, command, notifiers).await;
-        self.unless_failed(&ground, run).await
+        ground.unless_failed(run).await
     }
 
     /// Locks the environment and begins to undo the last run whose work is still there. One that was cut
@@ -103,20 +114,7 @@ impl Engine {
         let notifiers = self.notifiers(RunCommand::Rollback)?;
         let mut ground = self.take(target.into(), cancel, wait).await?;
         let undoing = self.rollback_on(&mut ground, notifiers).await;
-        self.unless_failed(&ground, undoing).await
-    }
-
-    /// Gives the lock back if nothing came of it.
-    async fn unless_failed<T>(
-        &self,
-        ground: &Ground,
-        begun: Result<T, EngineError>,
-    ) -> Result<T, EngineError> {
-        if begun.is_err() {
-            // What went wrong is what matters; a lease ends by itself.
-            let _ = ground.lock.release().await;
-        }
-        begun
+        ground.unless_failed(undoing).await
     }
 
     async fn take(
@@ -131,7 +129,7 @@ impl Engine {
         let state = State::empty(self.pipeline.inner.id.clone());
         let mut ground = Ground { lock, holder, runs: Vec::new(), state, target, cancel };
         let loaded = self.load(&mut ground).await;
-        self.unless_failed(&ground, loaded).await?;
+        ground.unless_failed(loaded).await?;
         Ok(ground)
     }
 
@@ -176,14 +174,14 @@ impl Engine {
             ));
             return Ok(run);
         }
-        if earlier.wants_undo(self.pipeline.inner.on_failure) {
+        if earlier.recovered.prospect(self.pipeline.inner.on_failure) == Prospect::IsUndone {
             self.undo_first(ground, &earlier).await?;
             return self.start(ground, plain(ground), notifiers);
         }
         self.take_over(ground, &earlier).await?;
         let mut start = plain(ground);
         // What is removed is not brought back, so a destruction leaves nothing to inherit.
-        if !earlier.is_destruction() {
+        if !earlier.recovered.is_destruction() {
             start.before = earlier.before(&ground.state);
             start.inherits = Some(earlier.inheritance(false));
         }
@@ -210,7 +208,7 @@ impl Engine {
         notifiers: Vec<NamedNotifier>,
     ) -> Result<Undoing, EngineError> {
         let earlier = match Earlier::unfinished(&self.runs(ground)).await? {
-            Some(earlier) if !earlier.is_destruction() => earlier,
+            Some(earlier) if !earlier.recovered.is_destruction() => earlier,
             Some(earlier) => {
                 return Err(EngineError::NothingToUndo(format!(
                     "run {} was removing everything when it was cut off; `pipeline destroy` goes on with it, and \
@@ -236,18 +234,25 @@ impl Engine {
         }
         let inherits = earlier.inheritance(last);
         let before = earlier.before(&ground.state);
-        let mut plan = earlier.undo_plan(ground.holder.run, &inherits, &ground.state);
-        let nodes = Nodes::of_plan(&plan.stages, &self.registry, &before).map_err(EngineError::Plan)?;
-        plan.stages = nodes.order.order().iter().map(|&index| plan.stages[index].clone()).collect();
+        let stages = earlier.undo_stages(&inherits);
+        let nodes = Nodes::of_plan(&stages, &self.registry, &before).map_err(EngineError::Plan)?;
+        let stages: Vec<_> = nodes.order.order().iter().map(|&index| stages[index].clone()).collect();
         let start = Start {
             command: RunCommand::Rollback,
-            stages: plan.stages.iter().map(|stage| stage.name.clone()).collect(),
+            stages: stages.iter().map(|stage| stage.name.clone()).collect(),
             before,
             inherits: Some(inherits),
             last,
         };
         let mut run = self.start(ground, start, notifiers)?;
-        plan.run = run.id();
+        let plan = Plan {
+            run: run.id(),
+            // A destruction is never undone.
+            mode: Mode::Converge,
+            pipeline: ground.state.pipeline.clone(),
+            serial: ground.state.serial,
+            stages,
+        };
         run.life = run.life.next(RunEvent::Plan)?.next(RunEvent::PlanReady)?;
         let cause = if cut_off { "it was cut off" } else { "asked for by `pipeline rollback`" };
         Ok(Undoing { cause: format!("run {}: {cause}", earlier.run), run, plan, nodes })

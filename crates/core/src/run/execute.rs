@@ -10,7 +10,7 @@ use pipeline_sdk::{
 use tokio::task::JoinSet;
 
 use super::attempts::{Ended, Work};
-use super::execution::{Execution, Progress, outputs_of};
+use super::execution::{Execution, outputs_of};
 use super::rollback::{kept_lines, not_removed, roll_back, unknown};
 use super::save::Saver;
 use super::{EngineError, Run, RunReport};
@@ -41,11 +41,10 @@ impl Run {
         let saver = Saver::new(self.lock.clone(), redactor);
         let states = (&self.state, &self.before);
         let mut execution = Execution::new(&self.session, nodes, self.life, states, plan.stages);
-        let inherited = |(index, stage): (usize, &mut Progress)| {
-            stage.state = if stage.inherited { StageState::Applied } else { StageState::Skipped };
-            stage.inherited.then_some(index)
-        };
-        let touched: Vec<usize> = execution.stages.iter_mut().enumerate().filter_map(inherited).collect();
+        let (touched, others): (Vec<_>, Vec<_>) =
+            (0..execution.stages.len()).partition(|&index| execution.did(index));
+        touched.iter().for_each(|&index| execution.stages[index].state = StageState::Applied);
+        others.iter().for_each(|&index| execution.stages[index].state = StageState::Skipped);
         let mut executor = Executor::new(execution, saver, self.cancel.token().clone());
         executor.run.happen(RunEvent::Undo);
         let left_over = executor.undo_all(cause, &touched).await;
@@ -225,9 +224,9 @@ impl<'a> Executor<'a> {
         self.release(index);
     }
 
-    /// The stage is as it should be. If an earlier run had begun it, that counts as done by this one.
+    /// The stage is as it should be. What an earlier attempt or run has done for that counts as done now.
     fn nothing_to_do(&mut self, index: usize) {
-        if !self.run.stages[index].inherited {
+        if !self.run.did(index) {
             return self.run.advance(index, StageEvent::NothingToDo);
         }
         if self.run.stages[index].state == StageState::Waiting {
@@ -323,12 +322,10 @@ impl<'a> Executor<'a> {
     }
 
     async fn undo(&mut self) -> Vec<String> {
-        let recorder = self.run.session.recorder.clone();
-        let did = |index: usize| recorder.did(&self.run.node(index).name);
         let touched: Vec<usize> = (0..self.run.stages.len())
             .filter(|&index| match self.run.stages[index].state {
                 StageState::Applied => true,
-                StageState::Failed => did(index),
+                StageState::Failed => self.run.did(index),
                 _ => false,
             })
             .collect();
@@ -373,17 +370,14 @@ impl<'a> Executor<'a> {
 
     /// Puts the state back to what it was, apart from the stages that could not be undone.
     fn restore(&mut self) {
-        let mut stages = self.run.before.stages.clone();
+        let before = self.run.before.stages.clone();
+        let stages = std::mem::replace(&mut self.run.state.stages, before);
         for index in 0..self.run.stages.len() {
             let name = &self.run.node(index).name;
             if self.run.stages[index].state == StageState::Stuck {
-                match self.run.state.stages.remove(name) {
-                    Some(record) => stages.insert(name.clone(), record),
-                    None => stages.remove(name),
-                };
+                self.run.state.put(name, stages.get(name).cloned());
             }
         }
-        self.run.state.stages = stages;
         self.run.state.run = self.run.before.run;
         // Whether it differs from what is on disk is not known here: a save may have gone through.
         if self.run.state.serial != self.run.before.serial {
@@ -393,18 +387,17 @@ impl<'a> Executor<'a> {
 
     fn skip_the_rest(&mut self) {
         for &index in self.run.nodes.order.order() {
-            let name = &self.run.node(index).name;
-            let progress = &mut self.run.stages[index];
-            match (progress.state, progress.inherited) {
-                (StageState::Waiting, false) => self.run.advance(index, StageEvent::Skip),
-                (StageState::Waiting, true) => {
-                    let error =
-                        StageError::failed("an earlier run had begun it, and it was not gone on with");
-                    progress.failure = Some(StageFailure::of(name, &error));
-                    self.run.advance(index, StageEvent::Fail);
-                }
-                _ => {}
+            if self.run.stages[index].state != StageState::Waiting {
+                continue;
             }
+            if !self.run.did(index) {
+                self.run.advance(index, StageEvent::Skip);
+                continue;
+            }
+            let error = StageError::failed("an earlier run had begun it, and it was not gone on with");
+            let failure = StageFailure::of(&self.run.node(index).name, &error);
+            self.run.stages[index].failure = Some(failure);
+            self.run.advance(index, StageEvent::Fail);
         }
     }
 

@@ -22,17 +22,15 @@ pub(super) struct Progress {
     /// What it gives to the stages after it.
     pub(super) outputs: Outputs,
     pub(super) failure: Option<StageFailure>,
-    /// Whether an earlier run that was cut off had begun it.
-    pub(super) inherited: bool,
     since: Option<Instant>,
     elapsed_ms: u64,
 }
 
 impl Progress {
-    fn new(planned: PlannedStage, inherited: bool) -> Self {
+    fn new(planned: PlannedStage) -> Self {
         let outputs = planned.plan.outputs.clone();
         let state = StageState::Waiting;
-        Self { state, planned, outputs, failure: None, inherited, since: None, elapsed_ms: 0 }
+        Self { state, planned, outputs, failure: None, since: None, elapsed_ms: 0 }
     }
 }
 
@@ -66,17 +64,13 @@ impl<'a> Execution<'a> {
         (start, before): (&'a State, &'a State),
         plan: Vec<PlannedStage>,
     ) -> Self {
-        let progress = |planned: PlannedStage| {
-            let inherited = session.recorder.did(&planned.name);
-            Progress::new(planned, inherited)
-        };
         let mut places: Vec<_> = plan.into_iter().zip(nodes.order.order()).collect();
         places.sort_by_key(|(_, place)| **place);
         Self {
             session,
             nodes,
             life,
-            stages: places.into_iter().map(|(planned, _)| progress(planned)).collect(),
+            stages: places.into_iter().map(|(planned, _)| Progress::new(planned)).collect(),
             start,
             before,
             state: start.clone(),
@@ -88,6 +82,11 @@ impl<'a> Execution<'a> {
 
     pub(super) fn node(&self, index: usize) -> &'a Arc<Node> {
         &self.nodes.list[index]
+    }
+
+    /// Whether the stage has done anything: in this run, or in one that this run takes over from.
+    pub(super) fn did(&self, index: usize) -> bool {
+        self.session.recorder.did(&self.node(index).name)
     }
 
     /// Something happens to the run. A transition that cannot be is kept as the run's error.

@@ -92,10 +92,7 @@ fn start(run: &mut Execution<'_>, index: usize, calls: &mut JoinSet<(usize, Resu
 
 fn undone(run: &mut Execution<'_>, index: usize, saver: &mut Saver) {
     let name = &run.node(index).name;
-    match run.before.stages.get(name) {
-        Some(record) => run.state.stages.insert(name.clone(), record.clone()),
-        None => run.state.stages.remove(name),
-    };
+    run.state.put(name, run.before.stages.get(name).cloned());
     saver.mark();
     run.advance(index, StageEvent::Undone);
 }

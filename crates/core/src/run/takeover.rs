@@ -3,15 +3,12 @@
 //! The run that takes over inherits everything that the other one did. It goes on from there, or undoes
 //! it; the journal of the other run is closed with a fence and never written again.
 
-use pipeline_sdk::{
-    Action, Done, Mode, Outputs, Recorded, Redactor, RunCommand, RunId, RunOutcome, StageName,
-};
+use pipeline_sdk::{Action, Done, Mode, Outputs, Recorded, Redactor, RunCommand, RunId, RunOutcome};
 
 use super::EngineError;
-use crate::config::OnFailure;
 use crate::journal::{Began, Inherited, Journal, JournalFile, Recovered, RunJournal};
 use crate::lifecycle::StageState;
-use crate::plan::{Plan, PlannedStage};
+use crate::plan::PlannedStage;
 use crate::state::{StageRecord, State};
 use crate::store::{Holder, StateStore};
 
@@ -72,7 +69,7 @@ impl Earlier {
             if looked_after.contains(&run) || !left {
                 continue;
             }
-            if earlier.is_destruction() {
+            if earlier.recovered.is_destruction() {
                 return Err(EngineError::NothingToUndo(format!(
                     "the last run, {run}, removed everything; `pipeline run` makes it again"
                 )));
@@ -80,24 +77,6 @@ impl Earlier {
             return Ok(earlier);
         }
         Err(EngineError::NothingToUndo("no run has left anything that could be undone".to_owned()))
-    }
-
-    /// Whether the run is to be undone rather than gone on with.
-    pub(crate) fn wants_undo(&self, on_failure: OnFailure) -> bool {
-        // What is removed cannot be brought back.
-        let fails = self.recovered.stopping && on_failure == OnFailure::Rollback;
-        self.is_undoing() || (fails && !self.is_destruction())
-    }
-
-    /// Whether the run was there to remove everything.
-    pub(crate) fn is_destruction(&self) -> bool {
-        self.recovered.plan.as_ref().is_some_and(|plan| plan.mode == Mode::Destroy)
-    }
-
-    /// Whether the run is itself there to undo another one.
-    fn is_undoing(&self) -> bool {
-        let began = self.recovered.began.as_ref();
-        began.is_some_and(|began| began.command == RunCommand::Rollback && began.inherits.is_some())
     }
 
     /// Keeps the process of the run, should it still live, from writing to its journal.
@@ -148,18 +127,18 @@ impl Earlier {
             let Some(stage) = self.recovered.stages.get(&planned.name) else { continue };
             let name = &planned.name;
             match (planned.mode, stage.state) {
-                (_, StageState::RolledBack) => put(state, name, began.before.stages.get(name).cloned()),
-                (Mode::Destroy, StageState::Applied) => put(state, name, None),
+                (_, StageState::RolledBack) => state.put(name, began.before.stages.get(name).cloned()),
+                (Mode::Destroy, StageState::Applied) => state.put(name, None),
                 (Mode::Destroy, _) | (_, StageState::Waiting | StageState::Skipped) => {}
                 (_, StageState::Applied | StageState::Unchanged) => {
                     if let Some(record) = &stage.record {
-                        put(state, name, Some(record.clone()));
+                        state.put(name, Some(record.clone()));
                     }
                 }
                 _ if stage.done.is_empty() => {}
                 _ => {
                     let known = state.stages.remove(name).or_else(|| stage.record.clone());
-                    put(state, name, Some(partly(known, planned, &stage.done)));
+                    state.put(name, Some(partly(known, planned, &stage.done)));
                 }
             }
         }
@@ -168,10 +147,9 @@ impl Earlier {
         }
     }
 
-    /// The plan of a run that undoes this one.
-    pub(crate) fn undo_plan(&self, run: RunId, inherited: &Inherited, state: &State) -> Plan {
-        let began = self.recovered.began.as_ref();
-        let stages = self.recovered.plan.iter().flat_map(|plan| &plan.stages).map(|planned| {
+    /// The stages of a run that undoes this one, with what it will change.
+    pub(crate) fn undo_stages(&self, inherited: &Inherited) -> Vec<PlannedStage> {
+        let undo = |planned: &PlannedStage| {
             let mut undo = planned.clone();
             let done = inherited.done.get(&planned.name).map(Vec::as_slice).unwrap_or_default();
             let stays = |done: &&Done| {
@@ -182,22 +160,9 @@ impl Earlier {
             undo.plan.changes = undone.map(super::rollback::inverse).collect();
             undo.plan.outputs = Outputs::default();
             undo
-        });
-        Plan {
-            run,
-            mode: self.recovered.plan.as_ref().map_or(Mode::Converge, |plan| plan.mode),
-            pipeline: began.map_or_else(|| state.pipeline.clone(), |began| began.pipeline.clone()),
-            serial: state.serial,
-            stages: stages.collect(),
-        }
+        };
+        self.recovered.plan.iter().flat_map(|plan| &plan.stages).map(undo).collect()
     }
-}
-
-fn put(state: &mut State, name: &StageName, record: Option<StageRecord>) {
-    match record {
-        Some(record) => state.stages.insert(name.clone(), record),
-        None => state.stages.remove(name),
-    };
 }
 
 /// What is known of a stage that was cut off: nothing that it made may be forgotten.

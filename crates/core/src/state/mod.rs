@@ -41,6 +41,14 @@ impl State {
         Self { pipeline, serial: 0, run: None, stages: BTreeMap::new() }
     }
 
+    /// Puts what is known of a stage in the place of what was known of it.
+    pub(crate) fn put(&mut self, name: &StageName, record: Option<StageRecord>) {
+        match record {
+            Some(record) => self.stages.insert(name.clone(), record),
+            None => self.stages.remove(name),
+        };
+    }
+
     /// Reads what a store has kept.
     ///
     /// # Errors

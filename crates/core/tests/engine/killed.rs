@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use pipeline_core::{
-    Engine, EngineError, Holder, JournalError, JournalFile, LockStatus, MemoryStore, RunReport, StateLock,
-    StateStore, StoreError, Wait,
+    Engine, EngineError, JournalError, JournalFile, RunReport, StateLock, StateStore as _, StoreError, Wait,
 };
-use pipeline_sdk::{CancellationToken, Mode, RunCommand, RunId, RunOutcome, async_trait, json};
+use pipeline_sdk::{Mode, RunCommand, RunOutcome, async_trait, json};
 use proptest::prelude::*;
 use tokio::sync::Notify;
 
+use crate::disk::{Disk, OnDisk};
 use crate::random::{Case, cases, text};
 use crate::world::{Fault, Lab};
 
@@ -41,85 +41,29 @@ impl Power {
     }
 }
 
-/// A store whose process ends with the power.
-struct Mortal(MemoryStore, Power);
-
-struct MortalLock(Box<dyn StateLock>, Power);
-
-struct MortalJournal(Box<dyn JournalFile>, Power);
-
 #[async_trait]
-impl StateStore for Mortal {
-    async fn try_lock(&self, environment: &str, holder: &Holder) -> Result<Box<dyn StateLock>, StoreError> {
-        Ok(Box::new(MortalLock(self.0.try_lock(environment, holder).await?, self.1.clone())))
-    }
-    async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.peek(environment).await
-    }
-    fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile> {
-        Box::new(MortalJournal(Box::new(self.0.journal(environment, run)), self.1.clone()))
-    }
-    async fn runs(&self, environment: &str) -> Result<Vec<RunId>, StoreError> {
-        self.0.runs(environment).await
-    }
-    async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError> {
-        self.0.lock_status(environment).await
-    }
-    async fn break_lock(&self, environment: &str) -> Result<Option<Holder>, StoreError> {
-        self.0.break_lock(environment).await
-    }
-}
-
-#[async_trait]
-impl StateLock for MortalLock {
-    fn epoch(&self) -> u64 {
-        self.0.epoch()
-    }
-    fn is_held(&self) -> bool {
-        self.0.is_held()
-    }
-    fn lost(&self) -> CancellationToken {
-        self.0.lost()
-    }
-    async fn release(&self) -> Result<(), StoreError> {
-        self.0.release().await
-    }
-    async fn load(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.load().await
-    }
-    async fn save(&self, state: Vec<u8>) -> Result<(), StoreError> {
-        let (arrives, lives) = self.1.write();
+impl Disk for Power {
+    async fn save(&self, lock: &dyn StateLock, state: Vec<u8>) -> Result<(), StoreError> {
+        let (arrives, lives) = self.write();
         if arrives {
-            self.0.save(state).await?;
+            lock.save(state).await?;
         }
         if !lives {
-            self.1.end().await;
+            self.end().await;
         }
         Ok(())
     }
-}
 
-#[async_trait]
-impl JournalFile for MortalJournal {
-    fn place(&self) -> String {
-        self.0.place()
-    }
-    async fn read(&mut self) -> Result<Vec<u8>, JournalError> {
-        self.0.read().await
-    }
-    async fn truncate(&mut self, length: u64) -> Result<(), JournalError> {
-        self.0.truncate(length).await
-    }
-    async fn append(&mut self, batch: Bytes) -> Result<(), JournalError> {
-        let (arrives, lives) = self.1.write();
+    async fn append(&self, journal: &mut dyn JournalFile, batch: Bytes) -> Result<(), JournalError> {
+        let (arrives, lives) = self.write();
         if arrives {
-            // A part of a line is what a process that ends while it writes may leave.
-            self.0.append(batch).await?;
+            journal.append(batch).await?;
         } else if batch.len().is_multiple_of(3) {
-            self.0.append(batch.slice(..batch.len() / 2)).await?;
+            // A part of a line is what a process that ends while it writes may leave.
+            journal.append(batch.slice(..batch.len() / 2)).await?;
         }
         if !lives {
-            self.1.end().await;
+            self.end().await;
         }
         Ok(())
     }
@@ -127,7 +71,7 @@ impl JournalFile for MortalJournal {
 
 impl Lab {
     fn mortal(&self, stages: &str, power: &Power) -> Engine {
-        let store = Arc::new(Mortal(self.store.clone(), power.clone()));
+        let store = Arc::new(OnDisk(self.store.clone(), power.clone()));
         let events = self.events.clone();
         let sink: pipeline_core::EventSink = Arc::new(move |record| events.lock().unwrap().push(record));
         Engine::new(self.pipeline(stages), self.registry(), store, sink)

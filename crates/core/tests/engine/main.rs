@@ -3,6 +3,7 @@
 
 mod applying;
 mod configuration;
+mod disk;
 mod killed;
 mod notifiers;
 mod planning;

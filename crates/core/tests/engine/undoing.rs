@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use pipeline_core::{
-    Engine, Holder, JournalFile, LockStatus, MemoryStore, StateLock, StateStore, StoreError,
-};
-use pipeline_sdk::{
-    CancellationToken, Event, Mode, RunCommand, RunId, RunOutcome, StageOutcome, async_trait,
-};
+use pipeline_core::{Engine, StateLock, StoreError};
+use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, async_trait};
 
+use crate::disk::{Disk, OnDisk};
 use crate::world::{Fault, Lab};
 
 const CHAIN: &str = r#"
@@ -149,51 +146,13 @@ async fn a_failed_destruction_is_not_undone_but_goes_on_the_next_time() {
     assert!(lab.state().await.stages.is_empty());
 }
 
-/// A store on a disk that is full.
-struct FullDisk(MemoryStore);
-
-struct FullLock(Box<dyn StateLock>);
-
-#[async_trait]
-impl StateStore for FullDisk {
-    async fn try_lock(&self, environment: &str, holder: &Holder) -> Result<Box<dyn StateLock>, StoreError> {
-        Ok(Box::new(FullLock(self.0.try_lock(environment, holder).await?)))
-    }
-    async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.peek(environment).await
-    }
-    fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile> {
-        Box::new(self.0.journal(environment, run))
-    }
-    async fn runs(&self, environment: &str) -> Result<Vec<RunId>, StoreError> {
-        self.0.runs(environment).await
-    }
-    async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError> {
-        self.0.lock_status(environment).await
-    }
-    async fn break_lock(&self, environment: &str) -> Result<Option<Holder>, StoreError> {
-        self.0.break_lock(environment).await
-    }
-}
+/// A disk with no room for a state.
+#[derive(Clone)]
+struct FullDisk;
 
 #[async_trait]
-impl StateLock for FullLock {
-    fn epoch(&self) -> u64 {
-        self.0.epoch()
-    }
-    fn is_held(&self) -> bool {
-        self.0.is_held()
-    }
-    fn lost(&self) -> CancellationToken {
-        self.0.lost()
-    }
-    async fn release(&self) -> Result<(), StoreError> {
-        self.0.release().await
-    }
-    async fn load(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.load().await
-    }
-    async fn save(&self, _state: Vec<u8>) -> Result<(), StoreError> {
+impl Disk for FullDisk {
+    async fn save(&self, _lock: &dyn StateLock, _state: Vec<u8>) -> Result<(), StoreError> {
         let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
         Err(StoreError::Io { action: "write", place: "state.json".to_owned(), source })
     }
@@ -203,7 +162,7 @@ impl StateLock for FullLock {
 async fn a_run_whose_state_cannot_be_saved_is_undone() {
     let lab = Lab::default();
     lab.world.lock().unwrap().delay = std::time::Duration::from_millis(20);
-    let store = Arc::new(FullDisk(lab.store.clone()));
+    let store = Arc::new(OnDisk(lab.store.clone(), FullDisk));
     let engine = Engine::new(lab.pipeline(CHAIN), lab.registry(), store, Arc::new(|_| ()));
     let mut run = engine
         .begin(RunCommand::Run, "test", lab.cancel.clone(), pipeline_core::Wait::never())
@@ -213,5 +172,18 @@ async fn a_run_whose_state_cannot_be_saved_is_undone() {
     let report = run.apply(plan).await;
     assert_eq!(report.outcome, RunOutcome::RolledBack);
     assert!(report.error.unwrap().starts_with("cannot write state.json"));
+    assert!(lab.things().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_first_attempt_has_done_is_undone_although_the_second_finds_nothing_to_do() {
+    let lab = Lab::default();
+    let retried = CHAIN.replacen("uses = \"thing\"\n", "uses = \"thing\"\nretry = 1\n", 1);
+    lab.fault("a", Fault::Late);
+    lab.fault("b", Fault::Early);
+    let report = lab.run(&retried).await;
+    assert_eq!(lab.take_calls("apply"), ["a", "b"]);
+    assert_eq!(outcomes(&report)[0], StageOutcome::RolledBack);
+    assert_eq!(report.outcome, RunOutcome::RolledBack);
     assert!(lab.things().is_empty());
 }
