@@ -7,6 +7,7 @@ pub mod binary;
 pub mod cloud;
 pub mod dns;
 pub mod load;
+pub mod python;
 
 pub use binary::{Finished, Pipeline};
 pub use cloud::{LocalCloud, LocalCloudOptions};

@@ -19,7 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pipeline-local-cloud", &["pipeline-data-plane"]),
     ("pipeline-cli", &["pipeline-*", "stage-*", "notify-*"]),
     ("pipeline-tests", &[]),
-    ("xtask", &["pipeline-tests"]),
+    ("xtask", &[]),
+    ("trials", &["pipeline-tests", "xtask"]),
     ("hello", &[]),
 ];
 
@@ -41,7 +42,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// Every crate of the workspace with the names of its ordinary dependencies.
 fn crates() -> BTreeMap<String, Vec<String>> {
     let root = repository();
-    let single = ["xtask", "tests", "examples/hello"].map(|folder| root.join(folder));
+    let single = ["xtask", "trials", "tests", "examples/hello"].map(|folder| root.join(folder));
     let listed = fs::read_dir(root.join("crates")).expect("crates").map(|entry| entry.expect("entry").path());
     listed
         .chain(single)

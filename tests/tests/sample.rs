@@ -31,7 +31,7 @@ impl Sample {
         Pipeline::new(&binary::repository())
             .args(args)
             .env("PIPELINE_CLOUD_DIR", self.cloud.directory())
-            .env("PIPELINE_STATE_DIR", self.state.path())
+            .env("PIPELINE_STATE", self.state.path())
     }
 
     fn run(&self, args: &[&str], code: i32) -> Finished {
@@ -124,6 +124,37 @@ fn a_health_check_that_running_tasks_fail_is_taken_back() {
     assert!(finished.stdout.contains("fail the new health check of /missing"), "{}", finished.stdout);
     let again = sample.run(&["run"], 0);
     assert!(again.stdout.contains("no mutating call was made"), "{}", again.stdout);
+}
+
+/// A saved plan is carried out once, and the deployment of the first run comes back without its file.
+#[test]
+fn a_saved_plan_is_applied_and_an_earlier_deployment_brought_back() {
+    assert!(hello().exists(), "{} is missing: `cargo xtask sample` builds it", hello().display());
+    let sample = Sample::on("process");
+    sample.run(&["run"], 0);
+    let history: Value = serde_json::from_str(&sample.run(&["history", "--json"], 0).stdout).expect("JSON");
+    let first = history[0]["run"].as_str().expect("a run").to_owned();
+
+    let folder = tempfile::tempdir().expect("folder");
+    let plan = folder.path().join("plan.json");
+    let plan = plan.to_str().expect("UTF-8");
+    sample.run(&["plan", "--var", "version=2", "--out", plan], 0);
+    let other = sample.run(&["apply", plan], 1);
+    assert!(other.stderr.contains("stage `image` is another one now; make a new plan"), "{}", other.stderr);
+    sample.run(&["apply", plan, "--var", "version=2"], 0);
+    assert!(body(&sample.load()).contains("version 2"));
+    let stale = sample.run(&["apply", plan, "--var", "version=2"], 1);
+    assert!(stale.stderr.contains("the environment was changed since the plan was made"), "{}", stale.stderr);
+
+    let back = ["rollback", "--to", &first, "--var", "version=2"];
+    let (finished, load) = sample.run_under_load(&back, 0);
+    assert_eq!(load.failed, 0, "{:?}", load.failures);
+    assert_eq!(last_versions(&load), ["1"], "{}", finished.stdout);
+    sample.run(&["plan", "--detailed-exit-code", "--var", "version=2"], 10);
+    let (_, load) = sample.run_under_load(&["rollback", "--var", "version=2"], 0);
+    assert_eq!(load.failed, 0, "{:?}", load.failures);
+    assert_eq!(last_versions(&load), ["2"]);
+    sample.run(&["plan", "--detailed-exit-code", "--var", "version=2"], 0);
 }
 
 #[test]

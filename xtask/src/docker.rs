@@ -11,13 +11,13 @@ use crate::shell::{self, StepError};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether there is a daemon that answers.
-pub(crate) fn answers() -> bool {
+pub fn answers() -> bool {
     shell::quiet(Command::new("docker").args(["version", "--format", "{{.Server.Version}}"])).is_ok()
 }
 
 /// Makes sure that a daemon answers, if that can be done: where this runs as root on Debian or
 /// Ubuntu, the distribution's `docker.io` is installed and started. Says why not otherwise.
-pub(crate) fn ensure() -> Result<(), String> {
+pub fn ensure() -> Result<(), String> {
     if answers() {
         return Ok(());
     }
@@ -27,7 +27,7 @@ pub(crate) fn ensure() -> Result<(), String> {
     install().and_then(|()| start()).map_err(|error| error.to_string())
 }
 
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     shell::quiet(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
 

@@ -1,52 +1,46 @@
-//! The project's own commands: `cargo xtask test`, `demo`, `bench`.
+//! The project's own commands: `cargo xtask test`, `sample`, `demo`, `bench`.
 //!
 //! They set up what they need below `target/`, so that a fresh machine with a Rust toolchain and a C
 //! compiler is enough.
 
-mod bench;
-mod demo;
-mod docker;
-mod python;
-mod sample;
-mod shell;
-mod test;
-
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use xtask::shell::StepError;
+use xtask::{release, sample, test};
 
-/// The project's own commands.
-#[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
+const HELP: &str = "\
+The project's own commands.
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Formatting, lints and all tests.
-    Test(test::Options),
-    /// Builds the sample app as a static binary, where its Dockerfile expects it.
-    Sample,
-    /// Builds the release binary and shows the main job on the embedded cloud.
-    Demo(demo::Options),
-    /// Measures side by side with others, and writes docs/benchmarks.md.
-    Bench(bench::Options),
-}
+Usage: cargo xtask COMMAND
+
+  test [FILTER]   formatting, lints and all tests; with a FILTER, only tests whose names contain it
+  sample          builds the sample app as a static binary, where its Dockerfile expects it
+  demo            builds the release binary and shows the main job on the embedded cloud
+  bench           measures side by side with others, and writes docs/benchmarks.md
+
+`demo` and `bench` have options: see `--help` of each.";
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Test(options) => test::run(&options),
-        Command::Sample => sample::build().map(|place| println!("{}", place.display())),
-        Command::Demo(options) => demo::run(&options),
-        Command::Bench(options) => bench::run(&options),
-    };
-    match result {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match carry_out(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn carry_out(arguments: &[String]) -> Result<(), StepError> {
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test", options @ ..] => test::run(&test::Options::read(options)?),
+        ["sample"] => sample::build().map(|place| println!("{}", place.display())),
+        ["demo" | "bench", ..] => release::try_out(arguments),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        [other, ..] => Err(StepError::Other(format!("there is no command `{other}`\n\n{HELP}"))),
     }
 }

@@ -8,7 +8,7 @@ use crate::shell::{self, StepError};
 /// The folder of an environment that has `packages`, made and filled on first use.
 ///
 /// A stamp file names what is in it, so that a changed list fills it anew.
-pub(crate) fn environment(name: &str, packages: &[&str]) -> Result<PathBuf, StepError> {
+pub fn environment(name: &str, packages: &[&str]) -> Result<PathBuf, StepError> {
     let folder = shell::target().join(name);
     let stamp = folder.join("packages");
     let wanted = packages.join(" ");
@@ -35,7 +35,7 @@ fn create(folder: &Path) -> Result<(), StepError> {
 }
 
 /// Installs Debian packages; needs root.
-pub(crate) fn apt_install(packages: &[&str]) -> Result<(), StepError> {
+pub fn apt_install(packages: &[&str]) -> Result<(), StepError> {
     let apt = || {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive");

@@ -6,7 +6,10 @@ use std::process::Command;
 use crate::shell::{self, StepError};
 
 /// Builds `examples/hello` and puts the binary where its Dockerfile expects it.
-pub(crate) fn build() -> Result<PathBuf, StepError> {
+///
+/// # Errors
+/// It cannot be built or put there.
+pub fn build() -> Result<PathBuf, StepError> {
     let host = host()?;
     let folder = shell::target().join("static");
     let mut cargo = shell::cargo(&["build", "--quiet", "--release", "--package", "hello", "--target", &host]);
@@ -14,9 +17,14 @@ pub(crate) fn build() -> Result<PathBuf, StepError> {
     cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", &folder);
     shell::run(&mut cargo)?;
     let built = folder.join(&host).join("release/hello");
-    let place = shell::root().join("examples/hello/hello");
+    let place = place();
     std::fs::copy(&built, &place).map_err(StepError::file(&built))?;
     Ok(place)
+}
+
+/// Where the binary is once it is built.
+pub fn place() -> PathBuf {
+    shell::root().join("examples/hello/hello")
 }
 
 fn host() -> Result<String, StepError> {

@@ -1,46 +1,77 @@
 //! Running other programs, and saying so.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// Why a step failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StepError {
+#[derive(Debug)]
+pub enum StepError {
     /// A program could not be started.
-    #[error("cannot start `{program}`: {source}")]
-    Start { program: String, source: std::io::Error },
+    Start {
+        /// The program.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A program failed.
-    #[error("`{command}` failed ({status}){output}")]
-    Failed { command: String, status: std::process::ExitStatus, output: String },
+    Failed {
+        /// How it was called.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it wrote, if that was not seen already.
+        output: String,
+    },
+    /// A program failed and has said why.
+    Said(ExitStatus),
     /// A file could not be used.
-    #[error("cannot use {}: {source}", path.display())]
-    File { path: PathBuf, source: std::io::Error },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Anything else, said in full.
-    #[error("{0}")]
     Other(String),
 }
 
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start { program, source } => write!(f, "cannot start `{program}`: {source}"),
+            Self::Failed { command, status, output } => write!(f, "`{command}` failed ({status}){output}"),
+            Self::Said(status) => write!(f, "failed ({status})"),
+            Self::File { path, source } => write!(f, "cannot use {}: {source}", path.display()),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for StepError {}
+
 impl StepError {
     /// For `map_err` on file operations.
-    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 }
 
 /// The folder of the repository.
-pub(crate) fn root() -> PathBuf {
-    pipeline_tests::binary::repository()
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
 /// Where builds go: `CARGO_TARGET_DIR`, or `target/` of the repository.
-pub(crate) fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// `cargo` of this toolchain, in the repository, as if a shell had called it. What cargo tells `xtask` of
 /// its own package would be seen by build scripts, and `ring` with all above it be built again each time.
-pub(crate) fn cargo(arguments: &[&str]) -> Command {
+pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(arguments);
     let of_package = |name: &&str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
@@ -52,7 +83,10 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 }
 
 /// Says what is run, runs it with its output shown, and fails if it fails.
-pub(crate) fn run(command: &mut Command) -> Result<(), StepError> {
+///
+/// # Errors
+/// It cannot be started, or fails.
+pub fn run(command: &mut Command) -> Result<(), StepError> {
     let text = describe(command);
     println!("$ {text}");
     let status = command.status().map_err(start(command))?;
@@ -63,8 +97,20 @@ pub(crate) fn run(command: &mut Command) -> Result<(), StepError> {
     }
 }
 
+/// Runs a program of our own, which says itself what it does and why it fails.
+///
+/// # Errors
+/// It cannot be started, or fails.
+pub fn call(command: &mut Command) -> Result<(), StepError> {
+    let status = command.status().map_err(start(command))?;
+    if status.success() { Ok(()) } else { Err(StepError::Said(status)) }
+}
+
 /// Runs a command whose output matters only if it fails.
-pub(crate) fn quiet(command: &mut Command) -> Result<String, StepError> {
+///
+/// # Errors
+/// It cannot be started, or fails.
+pub fn quiet(command: &mut Command) -> Result<String, StepError> {
     let result = command.stdin(Stdio::null()).output().map_err(start(command))?;
     let stdout = String::from_utf8_lossy(&result.stdout).into_owned();
     if result.status.success() {
@@ -75,14 +121,17 @@ pub(crate) fn quiet(command: &mut Command) -> Result<String, StepError> {
 }
 
 /// Runs a command without showing its output; the code it ends with.
-pub(crate) fn exit_code(command: &mut Command) -> Result<i32, StepError> {
+///
+/// # Errors
+/// It cannot be started, or a signal ended it.
+pub fn exit_code(command: &mut Command) -> Result<i32, StepError> {
     let result = command.stdin(Stdio::null()).output().map_err(start(command))?;
     let output = String::from_utf8_lossy(&result.stderr).into_owned();
     let (command, status) = (describe(command), result.status);
     status.code().ok_or(StepError::Failed { command, status, output })
 }
 
-fn start(command: &Command) -> impl FnOnce(std::io::Error) -> StepError + use<> {
+fn start(command: &Command) -> impl FnOnce(io::Error) -> StepError + use<> {
     let program = command.get_program().to_string_lossy().into_owned();
     move |source| StepError::Start { program, source }
 }

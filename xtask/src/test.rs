@@ -2,8 +2,6 @@
 
 use std::process::Command;
 
-use clap::Args;
-
 use crate::shell::{self, StepError};
 use crate::{docker, python, sample};
 
@@ -11,14 +9,28 @@ use crate::{docker, python, sample};
 const DOCKER_TESTS: &str = "docker_";
 
 /// Which tests.
-#[derive(Debug, Args)]
-pub(crate) struct Options {
+#[derive(Debug)]
+pub struct Options {
     /// Only tests whose names contain this, without formatting and lints.
     filter: Option<String>,
 }
 
+impl Options {
+    /// Reads the command line after `test`.
+    ///
+    /// # Errors
+    /// An option that does not exist.
+    pub fn read(words: &[&str]) -> Result<Self, StepError> {
+        match words {
+            [] => Ok(Self { filter: None }),
+            [filter] if !filter.starts_with('-') => Ok(Self { filter: Some((*filter).to_owned()) }),
+            _ => Err(StepError::Other("`cargo xtask test` takes one FILTER at most".to_owned())),
+        }
+    }
+}
+
 /// Runs them.
-pub(crate) fn run(options: &Options) -> Result<(), StepError> {
+pub fn run(options: &Options) -> Result<(), StepError> {
     if options.filter.is_none() {
         shell::run(&mut shell::cargo(&["fmt", "--all", "--check"]))?;
         let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
@@ -29,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<(), StepError> {
         return Err(StepError::Other(format!("PIPELINE_REQUIRE_DOCKER is set: {reason}")));
     }
     dns_and_http_clients()?;
-    let python = python::environment("python", &["awscli", "boto3"])?;
+    let python = python::environment("python", &["awscli", "boto3", "moto[server]"])?;
     sample::build()?;
     shell::run(&mut shell::cargo(&["build", "--quiet", "--workspace", "--all-targets"]))?;
 

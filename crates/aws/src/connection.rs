@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig, tls};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
@@ -14,9 +14,10 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use pipeline_sdk::StageError;
 use tokio::sync::OnceCell;
 
+use crate::access::provided;
 use crate::calls::{CallCounter, CallCounts};
 use crate::direct::{self, Direct};
-use crate::error::{AwsError, AwsResult, NO_CREDENTIALS};
+use crate::error::{AwsError, AwsResult};
 
 /// Where to connect. What is not set here is taken from where the AWS CLI takes it: `AWS_PROFILE`,
 /// `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`, `~/.aws/config` (SSO, roles to
@@ -34,6 +35,23 @@ pub struct Settings {
     pub endpoints: BTreeMap<String, String>,
 }
 
+impl Settings {
+    /// What these settings and the environment say.
+    pub(crate) async fn load(&self) -> SdkConfig {
+        let mut loader = loader().http_client(https_client());
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(url) = &self.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        loader.load().await
+    }
+}
+
 /// A connection: made once, shared by every stage.
 pub struct Aws {
     config: SdkConfig,
@@ -48,17 +66,7 @@ pub struct Aws {
 impl Aws {
     /// Reads the settings and the environment. Nothing is sent yet; see [`Aws::check`].
     pub async fn connect(settings: Settings) -> Arc<Self> {
-        let mut loader = loader().http_client(https_client());
-        if let Some(region) = settings.region {
-            loader = loader.region(Region::new(region));
-        }
-        if let Some(profile) = settings.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(url) = settings.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        Self::new(loader.load().await, settings.endpoints, false)
+        Self::new(settings.load().await, settings.endpoints, false)
     }
 
     /// Connects to the embedded cloud: plain HTTP, fixed test credentials, nothing read from the
@@ -113,7 +121,7 @@ impl Aws {
             return Err(StageError::failed("no AWS region is set")
                 .with_help("set `region` in pipeline.toml, or AWS_REGION, or `region` in the profile"));
         }
-        self.check_credentials().await?;
+        provided(self.config.credentials_provider().as_ref()).await?;
         let once = aws_sdk_sts::Config::builder().retry_config(RetryConfig::standard().with_max_attempts(2));
         let call = self.sts().get_caller_identity().customize().config_override(once);
         match call.send().await.or_fail("sts:GetCallerIdentity") {
@@ -137,22 +145,6 @@ impl Aws {
             Ok::<_, StageError>(answer.account.unwrap_or_default())
         });
         account.await.map(String::as_str)
-    }
-
-    async fn check_credentials(&self) -> Result<(), StageError> {
-        let missing = |cause: String| {
-            StageError::failed(format!("no AWS credentials found: {cause}")).with_help(NO_CREDENTIALS)
-        };
-        let Some(provider) = self.config.credentials_provider() else {
-            return Err(missing("no provider is configured".into()));
-        };
-        match provider.provide_credentials().await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                Err(missing(cause.unwrap_or_else(|| error.to_string())))
-            }
-        }
     }
 
     fn explain(&self, error: StageError) -> StageError {

@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+mod access;
 mod apply;
 mod attributes;
 mod calls;
@@ -28,6 +29,7 @@ mod tags;
 pub mod template;
 pub mod wait;
 
+pub use access::{Access, Keys};
 pub use attributes::Attributes;
 pub use calls::CallCounts;
 pub use connection::{Aws, Settings};

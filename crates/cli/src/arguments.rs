@@ -26,9 +26,12 @@ pub(crate) enum Command {
     Plan(PlanOptions),
     /// Makes the world as `pipeline.toml` says. On a failure it undoes what it did.
     Run(RunOptions),
+    /// Does what a plan that was saved by `plan --out` says, if everything is still as it was then.
+    Apply(ApplyOptions),
     /// Removes everything that the pipeline owns.
     Destroy(DestroyOptions),
-    /// Undoes what the last run did. One that was cut off is undone as far as it had come.
+    /// Undoes what the last run did, or brings back what an earlier run had deployed. A run that was cut
+    /// off is undone as far as it had come.
     Rollback(RollbackOptions),
     /// Says how the last run ended, and what becomes of one that was cut off.
     Status(FileOptions),
@@ -114,6 +117,9 @@ pub(crate) struct PlanOptions {
     /// End with code 10 if there are changes.
     #[arg(long)]
     pub(crate) detailed_exit_code: bool,
+    /// Save the plan to this file, for `pipeline apply`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `pipeline run`
@@ -125,6 +131,17 @@ pub(crate) struct RunOptions {
     pub(crate) lock: LockOptions,
 }
 
+/// `pipeline apply`
+#[derive(Debug, Args)]
+pub(crate) struct ApplyOptions {
+    #[command(flatten)]
+    pub(crate) file: FileOptions,
+    #[command(flatten)]
+    pub(crate) lock: LockOptions,
+    /// The saved plan.
+    pub(crate) plan: PathBuf,
+}
+
 /// `pipeline rollback`
 #[derive(Debug, Args)]
 pub(crate) struct RollbackOptions {
@@ -132,6 +149,9 @@ pub(crate) struct RollbackOptions {
     pub(crate) file: FileOptions,
     #[command(flatten)]
     pub(crate) lock: LockOptions,
+    /// Deploy what this run had deployed, and change nothing else: its id, or the beginning or end of it.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) to: Option<String>,
 }
 
 /// `pipeline history`

@@ -14,6 +14,7 @@ use crate::arguments::{FileOptions, HistoryOptions};
 use crate::exit::Exit;
 use crate::render;
 use crate::run::{self, CommandError, finish, unless_unread};
+use crate::state;
 
 /// `pipeline history`
 pub(crate) async fn history(options: HistoryOptions) -> Exit {
@@ -27,20 +28,20 @@ pub(crate) async fn status(options: FileOptions) -> Exit {
 
 async fn try_history(options: &HistoryOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load(&options.file)?;
-    let store = run::store(&pipeline);
+    let store = state::open(&pipeline).await?;
     let environment = &pipeline.id().environment;
     let runs = store.runs(environment).await.map_err(pipeline_core::EngineError::from)?;
     match &options.run {
         Some(wanted) => {
             let id = find(&runs, wanted)?;
-            let journal = load(&store, environment, id).await?;
+            let journal = load(store.as_ref(), environment, id).await?;
             unless_unread(show_timeline(&mut io::stdout().lock(), &journal, options.file.json))?;
         }
         None => {
             let newest = runs.iter().rev().take(options.limit);
             let mut told = Vec::new();
             for &id in newest {
-                told.push((id, RunJournal::load(&store, environment, id).await));
+                told.push((id, RunJournal::load(store.as_ref(), environment, id).await));
             }
             let shown = show_runs(&mut io::stdout().lock(), &told, environment, options.file.json);
             unless_unread(shown)?;
@@ -49,8 +50,18 @@ async fn try_history(options: &HistoryOptions) -> Result<Exit, CommandError> {
     Ok(Exit::Succeeded)
 }
 
+/// The one run of the pipeline that `wanted` means.
+pub(crate) async fn find_in(
+    store: &dyn StateStore,
+    pipeline: &Pipeline,
+    wanted: &str,
+) -> Result<RunId, CommandError> {
+    let runs = store.runs(&pipeline.id().environment).await.map_err(pipeline_core::EngineError::from)?;
+    find(&runs, wanted)
+}
+
 /// The one run whose id is, begins or ends as `wanted`.
-pub(crate) fn find(runs: &[RunId], wanted: &str) -> Result<RunId, CommandError> {
+fn find(runs: &[RunId], wanted: &str) -> Result<RunId, CommandError> {
     let is_meant = |run: &&RunId| {
         let id = run.to_string();
         id.starts_with(wanted) || id.ends_with(wanted)
@@ -122,6 +133,7 @@ fn summary(journal: &RunJournal, taken_over_by: Option<RunId>) -> Value {
         "holder": began.map(|began| &began.holder),
         "target": began.map(|began| &began.target),
         "inherits": began.and_then(|began| began.inherits.as_ref()).map(|inherits| inherits.run),
+        "redeploys": began.and_then(|began| began.redeploys),
         "taken_over_by": taken_over_by,
         "changes": changes.collect::<Vec<_>>(),
         "left_over": ended.map(|ending| ending.left_over.as_slice()).unwrap_or_default(),
@@ -180,13 +192,20 @@ fn how_it_ended(journal: &RunJournal, taken_over_by: Option<RunId>) -> String {
             Some(run) => format!("succeeded: undid run {run}"),
             None => "succeeded".to_owned(),
         },
-        RunOutcome::Succeeded => with("succeeded"),
+        RunOutcome::Succeeded => match redeployed(journal) {
+            Some(run) => with(&format!("brought back what run {run} had deployed")),
+            None => with("succeeded"),
+        },
         RunOutcome::Unchanged => "nothing to do".to_owned(),
         RunOutcome::Failed => "failed; nothing was changed".to_owned(),
         RunOutcome::RolledBack => with("failed and rolled back"),
         RunOutcome::Cancelled => with("cancelled"),
         RunOutcome::Stuck => format!("{}; {} left over", with("stuck"), ending.left_over.len()),
     }
+}
+
+fn redeployed(journal: &RunJournal) -> Option<RunId> {
+    journal.recovered.began.as_ref()?.redeploys
 }
 
 fn inherited(journal: &RunJournal) -> Option<RunId> {
@@ -239,7 +258,11 @@ fn in_words(entry: &Entry, journal: &RunJournal) -> String {
             Some(inherits) => {
                 format!("`pipeline {}` began, and takes over run {}", command(journal), inherits.run)
             }
-            None => format!("`pipeline {}` began on {}", command(journal), began.target),
+            None => {
+                let what = began.redeploys.map(|run| format!(", to deploy what run {run} had deployed"));
+                let (command, target) = (command(journal), &began.target);
+                format!("`pipeline {command}` began on {target}{}", what.unwrap_or_default())
+            }
         },
         Entry::Planned(plan) => format!("planned: {} changes", plan.changes().count()),
         Entry::StageStarted { stage } => format!("{stage}: started"),
@@ -267,12 +290,12 @@ fn in_words(entry: &Entry, journal: &RunJournal) -> String {
 
 async fn try_status(options: &FileOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load(options)?;
-    let store = run::store(&pipeline);
+    let store = state::open(&pipeline).await?;
     let environment = &pipeline.id().environment;
     let runs = store.runs(environment).await.map_err(pipeline_core::EngineError::from)?;
     let lock = store.lock_status(environment).await.map_err(pipeline_core::EngineError::from)?;
     let last = match runs.last() {
-        Some(&run) => Some(load(&store, environment, run).await?),
+        Some(&run) => Some(load(store.as_ref(), environment, run).await?),
         None => None,
     };
     let mut out = io::stdout().lock();
@@ -316,6 +339,9 @@ impl Now {
         match self {
             Self::Left(Prospect::GoesOn) if last.recovered.is_destruction() => {
                 "`pipeline destroy` goes on with it; `pipeline run` makes everything again"
+            }
+            Self::Left(Prospect::GoesOn) if redeployed(last).is_some() => {
+                "`pipeline rollback` undoes it, and with `--to` begins it again; `pipeline run` deploys what the file says"
             }
             Self::Left(Prospect::GoesOn) => "`pipeline run` goes on with it; `pipeline rollback` undoes it",
             Self::Left(Prospect::IsUndone) => {

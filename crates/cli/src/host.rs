@@ -35,6 +35,20 @@ enum Target {
     Aws,
 }
 
+impl CloudTable {
+    /// Who the table says we are, and in which region. Its endpoint is that of what is deployed.
+    fn settings(&self) -> Settings {
+        let region = self.region.clone();
+        Settings { region, profile: self.profile.clone(), ..Settings::default() }
+    }
+}
+
+/// The region and the profile that `[cloud]` names.
+pub(crate) fn settings(table: &Value) -> Result<Settings, HostError> {
+    let table: CloudTable = serde_json::from_value(table.clone())?;
+    Ok(table.settings())
+}
+
 /// The JSON schema of `[cloud]`, for the engine to check the file against.
 pub(crate) fn cloud_schema() -> Value {
     inlined_schema::<CloudTable>()
@@ -104,13 +118,7 @@ pub(crate) async fn connect(table: &Value) -> Result<Connection, HostError> {
             Aws::embedded(started.record.endpoint, region)
         }
         Target::Aws => {
-            let settings = Settings {
-                region: table.region.clone(),
-                profile: table.profile.clone(),
-                endpoint_url: table.endpoint_url.clone(),
-                ..Settings::default()
-            };
-            Aws::connect(settings).await
+            Aws::connect(Settings { endpoint_url: table.endpoint_url.clone(), ..table.settings() }).await
         }
     };
     // The embedded cloud is known to run and lets everybody in.

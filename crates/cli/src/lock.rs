@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-use pipeline_core::{EngineError, LockStatus, StateStore};
+use pipeline_core::{EngineError, LockStatus};
 
 use crate::arguments::{FileOptions, LockCommand};
 use crate::exit::Exit;
 use crate::run::{self, CommandError, finish};
+use crate::state;
 
 /// Runs a command on the lock of an environment.
 pub(crate) async fn run(command: LockCommand) -> Exit {
@@ -19,7 +20,7 @@ pub(crate) async fn run(command: LockCommand) -> Exit {
 async fn status(options: &FileOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load(options)?;
     let environment = &pipeline.id().environment;
-    let status = run::store(&pipeline).lock_status(environment).await.map_err(EngineError::from)?;
+    let status = state::open(&pipeline).await?.lock_status(environment).await.map_err(EngineError::from)?;
     let mut out = io::stdout().lock();
     if options.json {
         writeln!(out, "{}", as_json(&status))?;
@@ -57,7 +58,7 @@ pub(crate) fn in_words(environment: &str, status: &LockStatus) -> String {
 async fn take(options: &FileOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load(options)?;
     let environment = &pipeline.id().environment;
-    let broken = run::store(&pipeline).break_lock(environment).await.map_err(EngineError::from)?;
+    let broken = state::open(&pipeline).await?.break_lock(environment).await.map_err(EngineError::from)?;
     let mut out = io::stdout().lock();
     match broken {
         Some(holder) => writeln!(out, "the lock of `{environment}` was taken from: {holder}")?,

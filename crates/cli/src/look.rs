@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 
-use pipeline_core::{Pipeline, State, StateStore};
+use pipeline_core::{Pipeline, State};
 use pipeline_sdk::{Manifest, Value};
 
 use crate::arguments::{FileOptions, OutputsOptions, StagesOptions};
 use crate::exit::Exit;
 use crate::host;
 use crate::run::{self, CommandError, finish};
+use crate::state;
 
 /// `pipeline check`: reads the file and says which stages it has, without calling anything.
 pub(crate) fn check(options: &FileOptions) -> Exit {
@@ -45,7 +46,8 @@ pub(crate) async fn outputs(options: &OutputsOptions) -> Exit {
 
 async fn try_outputs(options: &OutputsOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load(&options.file)?;
-    let bytes = run::store(&pipeline)
+    let bytes = state::open(&pipeline)
+        .await?
         .peek(&pipeline.id().environment)
         .await
         .map_err(pipeline_core::EngineError::from)?;

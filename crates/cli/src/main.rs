@@ -9,6 +9,7 @@ mod lock;
 mod look;
 mod render;
 mod run;
+mod state;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ async fn dispatch(arguments: Arguments) -> exit::Exit {
     match arguments.command {
         Command::Plan(options) => run::plan(options).await,
         Command::Run(options) => run::run(options).await,
+        Command::Apply(options) => run::apply(options).await,
         Command::Destroy(options) => run::destroy(options).await,
         Command::Rollback(options) => run::rollback(options).await,
         Command::Status(options) => history::status(options).await,

@@ -1,23 +1,27 @@
-//! `pipeline plan`, `run`, `rollback` and `destroy`.
+//! `pipeline plan`, `run`, `apply`, `rollback` and `destroy`.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use pipeline_aws::Aws;
 use pipeline_core::{
-    Cancellation, ConfigErrors, Engine, EngineError, LoadOptions, LocalStore, Pipeline, Plan, Run, RunReport,
-    StageFailure, StoreError, Wait,
+    Cancellation, ConfigErrors, Engine, EngineError, LoadOptions, Pipeline, Plan, Run, RunReport,
+    StageFailure, StateStore, StoreError, Wait,
 };
 use pipeline_sdk::{Mode, RunCommand, RunOutcome};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::{DestroyOptions, FileOptions, LockOptions, PlanOptions, RollbackOptions, RunOptions};
+use crate::arguments::{
+    ApplyOptions, DestroyOptions, FileOptions, LockOptions, PlanOptions, RollbackOptions, RunOptions,
+};
 use crate::exit::Exit;
+use crate::history;
 use crate::host::{self, Connection, HostError};
 use crate::render::{self, JsonLines, Shown, Style, Text};
+use crate::state;
 
 /// The exit code of a process that a second signal ends at once, as shells give it: 128 + SIGINT.
 const AT_ONCE: i32 = 130;
@@ -31,6 +35,9 @@ pub(crate) enum CommandError {
     /// There is no cloud to work on.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// There is nowhere to keep a state.
+    #[error(transparent)]
+    State(#[from] state::StateError),
     /// The run could not begin or plan.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -43,6 +50,9 @@ pub(crate) enum CommandError {
     /// The user was asked, and typed something else.
     #[error("nothing was removed: the answer was not {wanted}")]
     Declined { wanted: String },
+    /// A saved plan cannot be written or read.
+    #[error("the plan {}: {reason}", path.display())]
+    SavedPlan { path: PathBuf, reason: String },
     /// A run that was named cannot be told.
     #[error("`{wanted}`: {why}; `pipeline history` lists them")]
     NoSuchRun { wanted: String, why: &'static str },
@@ -71,6 +81,11 @@ pub(crate) async fn run(options: RunOptions) -> Exit {
     finish(try_run(&options).await, options.file.json)
 }
 
+/// `pipeline apply`
+pub(crate) async fn apply(options: ApplyOptions) -> Exit {
+    finish(try_apply(&options).await, options.file.json)
+}
+
 /// `pipeline rollback`
 pub(crate) async fn rollback(options: RollbackOptions) -> Exit {
     finish(try_rollback(&options).await, options.file.json)
@@ -94,17 +109,10 @@ pub(crate) fn load(options: &FileOptions) -> Result<Pipeline, ConfigErrors> {
     Pipeline::load(&options.file, &load)
 }
 
-/// Where the states of this pipeline are kept: `PIPELINE_STATE_DIR`, or `.pipeline` beside its file.
-pub(crate) fn store(pipeline: &Pipeline) -> LocalStore {
-    match std::env::var_os("PIPELINE_STATE_DIR") {
-        Some(folder) => LocalStore::new(PathBuf::from(folder)),
-        None => LocalStore::beside(pipeline.directory()),
-    }
-}
-
 /// Where a run works, and what is needed to show how it goes on.
 struct Site {
     pipeline: Pipeline,
+    store: Arc<dyn StateStore>,
     aws: Arc<Aws>,
     target: String,
     engine: Engine,
@@ -115,6 +123,7 @@ struct Site {
 
 async fn site(options: &FileOptions) -> Result<Site, CommandError> {
     let pipeline = load(options)?;
+    let store = state::open(&pipeline).await?;
     let Connection { aws, target } = host::connect(pipeline.cloud()).await?;
     let style = Style::of_stdout();
     let sink = if options.json {
@@ -122,11 +131,10 @@ async fn site(options: &FileOptions) -> Result<Site, CommandError> {
     } else {
         render::sink(Box::new(Text::new(io::stdout(), style)))
     };
-    let store = Arc::new(store(&pipeline));
-    let engine = Engine::new(pipeline.clone(), host::registry(&aws), store, sink);
+    let engine = Engine::new(pipeline.clone(), host::registry(&aws), store.clone(), sink);
     let cancel = Cancellation::new();
     listen_for_signals(cancel.clone())?;
-    Ok(Site { pipeline, aws, target, engine, cancel, json: options.json, style })
+    Ok(Site { pipeline, store, aws, target, engine, cancel, json: options.json, style })
 }
 
 /// Waits for the lock as long as the user wants, and says for whom.
@@ -171,6 +179,9 @@ async fn try_plan(options: &PlanOptions) -> Result<Exit, CommandError> {
     site.show(&plan)?;
     let changes = !plan.is_empty();
     run.close(Some(&plan)).await;
+    if let Some(path) = &options.out {
+        save_plan(path, &plan, &site)?;
+    }
     Ok(if changes && options.detailed_exit_code { Exit::Changes } else { Exit::Succeeded })
 }
 
@@ -182,10 +193,46 @@ async fn try_run(options: &RunOptions) -> Result<Exit, CommandError> {
     site.conclude(run.apply(plan).await)
 }
 
+fn save_plan(path: &Path, plan: &Plan, site: &Site) -> Result<(), CommandError> {
+    let failed = |reason: String| CommandError::SavedPlan { path: path.to_owned(), reason };
+    let bytes = plan.encode(site.pipeline.redactor()).map_err(|error| failed(error.to_string()))?;
+    std::fs::write(path, bytes).map_err(|error| failed(format!("cannot be written: {error}")))?;
+    if site.json {
+        return Ok(());
+    }
+    let path = path.display();
+    unless_unread(writeln!(
+        io::stdout(),
+        "saved as {path}; `pipeline apply {path}` does this and nothing else"
+    ))?;
+    Ok(())
+}
+
+async fn try_apply(options: &ApplyOptions) -> Result<Exit, CommandError> {
+    let path = &options.plan;
+    let failed = |reason: String| CommandError::SavedPlan { path: path.clone(), reason };
+    let bytes = std::fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    let saved = Plan::decode(&bytes).map_err(|error| failed(error.to_string()))?;
+    let site = site(&options.file).await?;
+    let command = if saved.mode == Mode::Destroy { RunCommand::Destroy } else { RunCommand::Run };
+    let mut run = site.begin(command, &options.lock).await?;
+    let plan = run.plan_again(&saved).await?;
+    site.show(&plan)?;
+    site.conclude(run.apply(plan).await)
+}
+
 async fn try_rollback(options: &RollbackOptions) -> Result<Exit, CommandError> {
     let site = site(&options.file).await?;
     let (target, cancel) = (site.target.clone(), site.cancel.clone());
-    let undoing = site.engine.begin_rollback(target, cancel, waiting(&options.lock)).await?;
+    let wait = waiting(&options.lock);
+    if let Some(wanted) = &options.to {
+        let earlier = history::find_in(site.store.as_ref(), &site.pipeline, wanted).await?;
+        let mut run = site.engine.begin_redeployment(earlier, target, cancel, wait).await?;
+        let plan = run.plan(Mode::Converge).await?;
+        site.show(&plan)?;
+        return site.conclude(run.apply(plan).await);
+    }
+    let undoing = site.engine.begin_rollback(target, cancel, wait).await?;
     site.show(undoing.plan())?;
     site.conclude(undoing.apply().await)
 }

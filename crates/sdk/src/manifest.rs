@@ -13,7 +13,10 @@ use crate::{NotifierFactory, Stage};
 ///
 /// The schemas are JSON Schema 2020-12 of one object each, with every sub-schema inlined. The engine
 /// checks `pipeline.toml` against `inputs`: unknown keys, missing keys, types, enumerations. A
-/// property with `"x-secret": true` holds a secret, whose value is redacted wherever it turns up.
+/// property with `"x-secret": true` holds a secret, whose value is redacted wherever it turns up. One
+/// with `"x-deployment": true` says which version of the app is deployed: `pipeline rollback --to RUN`
+/// takes it from that run and plans, of all stages, those that have such a property and what builds
+/// on them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The name in `uses = "…"`.

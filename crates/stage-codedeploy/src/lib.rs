@@ -48,10 +48,13 @@ pub struct CodeDeployInputs {
     /// Name of the ECS service.
     pub service: Maybe<String>,
     /// ARN of the task definition that should get the traffic.
+    #[schemars(extend("x-deployment" = true))]
     pub task_definition: Maybe<String>,
     /// Name of the container that gets the traffic.
+    #[schemars(extend("x-deployment" = true))]
     pub container_name: Maybe<String>,
     /// Port of that container.
+    #[schemars(extend("x-deployment" = true))]
     #[serde(default = "default_port")]
     pub container_port: Maybe<u16>,
     /// ARN of the listener whose traffic is shifted.
@@ -87,6 +90,7 @@ pub struct CodeDeployInputs {
     #[serde(default)]
     pub app_spec: Option<String>,
     /// The image, for `${image}` in an own AppSpec file.
+    #[schemars(extend("x-deployment" = true))]
     #[serde(default)]
     pub image: Option<Maybe<String>>,
     /// The log group, for `${log-group}` in an own AppSpec file.

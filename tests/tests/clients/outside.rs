@@ -5,25 +5,11 @@ use std::process::{Command, Stdio};
 
 use pipeline_tests::LocalCloud;
 use pipeline_tests::binary::repository;
+use pipeline_tests::python::programs;
 use serde_json::Value;
 
 /// The region that the clients use; any would do.
 pub(crate) const REGION: &str = "eu-central-1";
-
-/// The folder of the Python programs that `cargo xtask test` installs.
-pub(crate) fn programs() -> PathBuf {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-    let own = target.join("python/bin");
-    let folder = std::env::var_os("PIPELINE_TEST_PYTHON").map_or(own, PathBuf::from);
-    assert!(
-        folder.join("python").exists(),
-        "there is no Python environment with awscli and boto3 in {}: `cargo xtask test` sets it up, or name \
-         another in PIPELINE_TEST_PYTHON",
-        folder.display()
-    );
-    folder
-}
 
 /// `program`, with nothing of the caller's AWS settings and with `cloud` as all of AWS.
 pub(crate) fn command(cloud: &LocalCloud, program: impl Into<PathBuf>) -> Command {

@@ -111,7 +111,7 @@ impl Place {
         Pipeline::new(self.folder.path())
             .args(args)
             .env("PIPELINE_CLOUD_DIR", self.path("now/cloud"))
-            .env("PIPELINE_STATE_DIR", self.path("now/state"))
+            .env("PIPELINE_STATE", self.path("now/state"))
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
     }

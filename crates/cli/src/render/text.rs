@@ -124,7 +124,7 @@ impl<W: Write + Send> Renderer for Text<W> {
                     RunCommand::Plan => "Planning",
                     RunCommand::Run => "Running",
                     RunCommand::Destroy => "Destroying",
-                    RunCommand::Rollback => "Undoing",
+                    RunCommand::Rollback => "Rolling back",
                 };
                 let name = paint(pipeline.canonical(), Paint::new().bold(), self.style);
                 self.line(&format!("{verb} {name} on {target}"))?;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use jiff::SignedDuration;
 use pipeline_sdk::{Inputs, PipelineId, StageName, Value};
+use sha2::{Digest, Sha256};
 
 use super::document::{self, Entry, Span, Table, table_value};
 use super::error::ConfigError;
@@ -59,8 +60,11 @@ pub(super) fn load(text: &str, path: &Path, options: &LoadOptions) -> Result<Def
     };
     let keep = setting("on_failure").and_then(|node| node.text()) == Some("keep");
     let written = setting("parallelism").and_then(|node| node.to_value().as_u64()).map(|n| n as usize);
+    let state = setting("state").and_then(|node| node.text()).map(str::to_owned);
     Ok(Definition {
         id,
+        state,
+        fingerprint: sha256(text),
         directory,
         on_failure: if keep { OnFailure::Keep } else { OnFailure::Rollback },
         parallelism: options.parallelism.or(written).unwrap_or(PARALLELISM).max(1),
@@ -72,6 +76,10 @@ pub(super) fn load(text: &str, path: &Path, options: &LoadOptions) -> Result<Def
         references,
         notifiers,
     })
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_cloud(root: &Table, text: &str, scope: &Scope, options: &LoadOptions, found: &mut Findings) -> Value {

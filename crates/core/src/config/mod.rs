@@ -59,9 +59,13 @@ pub struct Pipeline {
 /// What a [`Pipeline`] holds.
 pub(crate) struct Definition {
     pub(crate) id: PipelineId,
+    /// SHA-256 of the file, in hexadecimal digits.
+    pub(crate) fingerprint: String,
     pub(crate) directory: PathBuf,
     pub(crate) on_failure: OnFailure,
     pub(crate) parallelism: usize,
+    /// Where states are kept, as the file says it.
+    pub(crate) state: Option<String>,
     pub(crate) cloud: Value,
     pub(crate) scope: Scope,
     /// In the order of the file; the numbers of `graph` and `references` are places in it.
@@ -84,6 +88,21 @@ pub(crate) struct StageConfig {
     /// The schema of the kind's outputs.
     pub(crate) outputs: Value,
     pub(crate) limits: StageLimits,
+}
+
+impl StageConfig {
+    /// The inputs that say which version of the app is deployed.
+    pub(crate) fn deployment_inputs(&self) -> impl Iterator<Item = &str> {
+        let properties = self.schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let deploys =
+            |(_, schema): &(&String, &Value)| schema.get("x-deployment") == Some(&Value::Bool(true));
+        properties.filter(deploys).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether it is the stage that deploys the app.
+    pub(crate) fn deploys(&self) -> bool {
+        self.deployment_inputs().next().is_some()
+    }
 }
 
 /// How long a stage may take, and how often it may be tried.
@@ -135,6 +154,11 @@ impl Pipeline {
     /// The folder of the file: relative paths in inputs start here.
     pub fn directory(&self) -> &Path {
         &self.inner.directory
+    }
+
+    /// Where the file wants states, locks and journals to be kept: a folder, or a URL that the caller knows.
+    pub fn state(&self) -> Option<&str> {
+        self.inner.state.as_deref()
     }
 
     /// What a run does with a failure.

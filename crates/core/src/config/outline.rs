@@ -27,6 +27,7 @@ pub(crate) static OUTLINE: LazyLock<Value> = LazyLock::new(|| {
                     "name": { "type": "string", "description": "the name of the app" },
                     "environment": { "type": "string" },
                     "on_failure": { "type": "string", "enum": ["rollback", "keep"] },
+                    "state": { "type": "string", "minLength": 1 },
                     "parallelism": { "type": "integer", "minimum": 1, "maximum": 1000 },
                 },
                 "required": ["name"],

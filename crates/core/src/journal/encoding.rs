@@ -54,6 +54,8 @@ enum EntryV1<'a> {
         before: StateV1<'a>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         inherits: Option<InheritedV1<'a>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        redeploys: Option<RunId>,
     },
     Planned {
         plan: Value,
@@ -196,6 +198,7 @@ impl<'a> EntryV1<'a> {
                     .inherits
                     .as_ref()
                     .map(|Inherited { run, done }| InheritedV1 { run: *run, done: Borrowed(done) }),
+                redeploys: began.redeploys,
             },
             Entry::Planned(plan) => Self::Planned { plan: plan.to_value().map_err(|e| unwritable(&e))? },
             Entry::StageStarted { stage } => Self::StageStarted { stage: Borrowed(stage) },
@@ -226,15 +229,18 @@ impl<'a> EntryV1<'a> {
     fn into_entry(self) -> Result<Entry, String> {
         Ok(match self {
             Self::Fence { epoch, holder } => Entry::Fence { epoch, holder: holder.into_owned() },
-            Self::Began { pipeline, command, target, holder, before, inherits } => Entry::Began(Began {
-                pipeline: pipeline.into_owned(),
-                command,
-                target: target.into_owned(),
-                holder: holder.into_owned(),
-                before: before.into_state(),
-                inherits: inherits
-                    .map(|InheritedV1 { run, done }| Inherited { run, done: done.into_owned() }),
-            }),
+            Self::Began { pipeline, command, target, holder, before, inherits, redeploys } => {
+                Entry::Began(Began {
+                    pipeline: pipeline.into_owned(),
+                    command,
+                    target: target.into_owned(),
+                    holder: holder.into_owned(),
+                    before: before.into_state(),
+                    inherits: inherits
+                        .map(|InheritedV1 { run, done }| Inherited { run, done: done.into_owned() }),
+                    redeploys,
+                })
+            }
             Self::Planned { plan } => {
                 Entry::Planned(Box::new(Plan::from_value(plan).map_err(|error| error.to_string())?))
             }

@@ -52,6 +52,7 @@ pub(super) fn began() -> Began {
         holder: holder(),
         before: State { serial: 7, ..State::empty(pipeline) },
         inherits: None,
+        redeploys: None,
     }
 }
 
@@ -69,6 +70,7 @@ pub(super) fn plan(stages: usize) -> Plan {
         mode: Mode::Converge,
         pipeline: began().pipeline,
         serial: 7,
+        configuration: String::new(),
         stages: (0..stages).map(stage).collect(),
     }
 }

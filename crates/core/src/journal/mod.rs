@@ -154,6 +154,8 @@ pub struct Began {
     pub before: State,
     /// What it takes over.
     pub inherits: Option<Inherited>,
+    /// The earlier run whose deployment it brings back.
+    pub redeploys: Option<RunId>,
 }
 
 /// What a run takes over from another one: it goes on with what that one had begun, or undoes it.

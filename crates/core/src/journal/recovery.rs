@@ -216,7 +216,7 @@ impl Recovered {
     fn planned(&mut self, plan: &Plan) -> Result<(), Reason> {
         self.happen(&[RunEvent::Plan, RunEvent::PlanReady])?;
         let began = self.began.as_ref();
-        let undoes = began.is_some_and(|began| began.command == RunCommand::Rollback);
+        let undoes = self.is_undoing();
         let inherited = began.and_then(|began| began.inherits.as_ref());
         let stage = |name: &StageName| {
             let done = inherited.and_then(|inherited| inherited.done.get(name));

@@ -34,6 +34,8 @@ struct PlanV1 {
     mode: Mode,
     pipeline: PipelineId,
     serial: u64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    configuration: String,
     stages: Vec<PlannedStage>,
 }
 
@@ -50,8 +52,9 @@ impl Plan {
 
     /// The plan as it is stored, for a file that holds more than the plan.
     pub(crate) fn to_value(&self) -> Result<Value, PlanError> {
-        let Plan { run, mode, pipeline, serial, stages } = self.clone();
-        Ok(serde_json::to_value(&PlanV1 { version: VERSION, run, mode, pipeline, serial, stages })?)
+        let Plan { run, mode, pipeline, serial, configuration, stages } = self.clone();
+        let version = VERSION;
+        Ok(serde_json::to_value(&PlanV1 { version, run, mode, pipeline, serial, configuration, stages })?)
     }
 
     /// Reads what [`Plan::to_value`] made.
@@ -60,8 +63,9 @@ impl Plan {
         if version != VERSION {
             return Err(PlanError::OtherVersion { found: version });
         }
-        let PlanV1 { run, mode, pipeline, serial, stages, .. } = serde_json::from_value(value)?;
-        Ok(Self { run, mode, pipeline, serial, stages })
+        let PlanV1 { run, mode, pipeline, serial, configuration, stages, .. } =
+            serde_json::from_value(value)?;
+        Ok(Self { run, mode, pipeline, serial, configuration, stages })
     }
 
     /// Reads what [`Plan::encode`] wrote.
@@ -101,6 +105,7 @@ mod tests {
             mode: Mode::Converge,
             pipeline: PipelineId { name: "hello".to_owned(), environment: "local".to_owned() },
             serial: 7,
+            configuration: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae".to_owned(),
             stages: vec![PlannedStage {
                 name: StageName::new("image").expect("name"),
                 kind: "image".to_owned(),

@@ -21,6 +21,8 @@ pub struct Plan {
     pub pipeline: PipelineId,
     /// The state it was made from.
     pub serial: u64,
+    /// SHA-256 of the file it was made from, in hexadecimal digits. Empty in a plan of an earlier release.
+    pub configuration: String,
     /// The stages; each comes after all it waits for.
     pub stages: Vec<PlannedStage>,
 }
@@ -50,6 +52,15 @@ impl Plan {
             .flat_map(|stage| stage.plan.changes.iter().map(move |change| (&stage.name, change)))
     }
 
+    /// Says in what another plan for the same thing differs, by its first difference.
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
+        if self.stages.len() != other.stages.len() {
+            return Some("there are other stages to plan".to_owned());
+        }
+        let mut pairs = self.stages.iter().zip(&other.stages);
+        pairs.find_map(|(ours, theirs)| ours.difference(theirs))
+    }
+
     /// How many changes are of this kind.
     pub fn count(&self, action: Action) -> usize {
         self.changes().filter(|(_, change)| change.action == action).count()
@@ -58,5 +69,26 @@ impl Plan {
     /// Whether nothing will change.
     pub fn is_empty(&self) -> bool {
         self.changes().next().is_none()
+    }
+}
+
+impl PlannedStage {
+    fn difference(&self, other: &Self) -> Option<String> {
+        let name = &self.name;
+        if (name, &self.kind, self.mode) != (&other.name, &other.kind, other.mode) {
+            return Some(format!("there is `{}` in the place of stage `{name}`", other.name));
+        }
+        let inputs = self.inputs.0.iter();
+        if let Some((key, _)) = inputs.clone().find(|(key, value)| other.inputs.0.get(*key) != Some(value)) {
+            return Some(format!("the input `{key}` of stage `{name}` is another one now"));
+        }
+        if inputs.len() != other.inputs.0.len() {
+            return Some(format!("stage `{name}` has other inputs now"));
+        }
+        let (ours, theirs) = (&self.plan.changes, &other.plan.changes);
+        let gone = ours.iter().find(|change| !theirs.contains(change));
+        let new = theirs.iter().find(|change| !ours.contains(change));
+        let change = gone.or(new)?;
+        Some(format!("in stage `{name}`, what would change of {} is something else now", change.resource))
     }
 }

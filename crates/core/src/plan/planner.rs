@@ -117,7 +117,7 @@ impl<'a> Planner<'a> {
             let remembered = |&other: &usize| self.state.stages.contains_key(&self.nodes.list[other].name);
             if upstream.is_empty() {
                 self.ready.push(node);
-            } else if upstream.iter().all(remembered) {
+            } else if upstream.iter().all(remembered) && !self.nodes.list[node].held {
                 self.ahead.push_back(node);
             }
         }
@@ -176,6 +176,10 @@ impl<'a> Planner<'a> {
     /// Deals with the nodes whose inputs became certain. A loop, since one leads to the next.
     fn work_off(&mut self) {
         while let Some(node) = self.ready.pop() {
+            if self.nodes.list[node].held {
+                self.hold(node);
+                continue;
+            }
             if self.has_nothing_to_read(node) {
                 self.settle(node, Ok(StagePlan::default()));
                 continue;
@@ -206,6 +210,14 @@ impl<'a> Planner<'a> {
         } else if let Some(result) = slot.ahead.take() {
             self.settle(node, result);
         }
+    }
+
+    /// A node that stays as the state says.
+    fn hold(&mut self, node: usize) {
+        let Some(record) = self.state.stages.get(&self.nodes.list[node].name) else { return };
+        let sealed = record.inputs.clone();
+        self.slots[node].certain = Some(ResolvedInputs { values: Inputs::default(), sealed });
+        self.settle(node, Ok(StagePlan { outputs: record.outputs.clone(), ..StagePlan::default() }));
     }
 
     /// Drift is asked only of what was made before.

@@ -3,25 +3,24 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline_sdk::{Event, Mode, Notifier, Registry, RunCommand, RunId, RunOutcome, StageName};
+use pipeline_sdk::{Event, Notifier, Registry, RunCommand, RunId, RunOutcome, StageName};
 
 use super::takeover::{Earlier, Runs};
-use super::{EngineError, Run, RunReport};
+use super::{Deployed, EngineError, Run};
 use crate::cancel::Cancellation;
 use crate::config::Pipeline;
 use crate::events::{Emitter, EventSink};
 use crate::failure::with_causes;
 use crate::journal::{Began, Entry, Inherited, Journal, Prospect};
-use crate::lifecycle::{RunEvent, RunState};
-use crate::node::{Nodes, Session};
+use crate::lifecycle::RunState;
+use crate::node::Session;
 use crate::notify::{Notifications, NotifyLimits};
-use crate::plan::Plan;
 use crate::recorder::RunRecorder;
 use crate::state::{State, encode};
 use crate::store::{Holder, StateLock, StateStore, Wait};
 
 /// A notifier by the name that the file gives it.
-type NamedNotifier = (String, Arc<dyn Notifier>);
+pub(super) type NamedNotifier = (String, Arc<dyn Notifier>);
 
 /// Begins runs of one pipeline.
 pub struct Engine {
@@ -33,29 +32,30 @@ pub struct Engine {
 }
 
 /// An environment that is held, and who asked for it.
-struct Ground {
+pub(super) struct Ground {
     lock: Arc<dyn StateLock>,
     holder: Holder,
     /// Every run that has a journal, oldest first.
-    runs: Vec<RunId>,
-    state: State,
+    pub(super) runs: Vec<RunId>,
+    pub(super) state: State,
     target: String,
     cancel: Cancellation,
 }
 
 /// What a new run starts from.
-struct Start {
-    command: RunCommand,
-    stages: Vec<StageName>,
-    before: State,
-    inherits: Option<Inherited>,
+pub(super) struct Start {
+    pub(super) command: RunCommand,
+    pub(super) stages: Vec<StageName>,
+    pub(super) before: State,
+    pub(super) inherits: Option<Inherited>,
+    pub(super) redeploys: Option<Deployed>,
     /// Whether it is the last one to use the lock.
-    last: bool,
+    pub(super) last: bool,
 }
 
 impl Ground {
     /// Gives the lock back if nothing came of it.
-    async fn unless_failed<T>(&self, begun: Result<T, EngineError>) -> Result<T, EngineError> {
+    pub(super) async fn unless_failed<T>(&self, begun: Result<T, EngineError>) -> Result<T, EngineError> {
         if begun.is_err() {
             // What went wrong is what matters; a lease ends by itself.
             let _ = self.lock.release().await;
@@ -100,24 +100,16 @@ impl Engine {
         ground.unless_failed(run).await
     }
 
-    /// Locks the environment and begins to undo the last run whose work is still there. One that was cut
-    /// off is undone first of all, also if it could be gone on with.
-    ///
-    /// # Errors
-    /// As [`Engine::begin`]; [`EngineError::NothingToUndo`].
-    pub async fn begin_rollback(
-        &self,
-        target: impl Into<String>,
-        cancel: Cancellation,
-        wait: Wait<'_>,
-    ) -> Result<Undoing, EngineError> {
-        let notifiers = self.notifiers(RunCommand::Rollback)?;
-        let mut ground = self.take(target.into(), cancel, wait).await?;
-        let undoing = self.rollback_on(&mut ground, notifiers).await;
-        ground.unless_failed(undoing).await
+    /// The pipeline whose runs it begins.
+    pub(super) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
     }
 
-    async fn take(
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(super) async fn take(
         &self,
         target: String,
         cancel: Cancellation,
@@ -162,6 +154,7 @@ impl Engine {
             stages,
             before: ground.state.clone(),
             inherits: None,
+            redeploys: None,
             last: true,
         };
         let Some(earlier) = earlier else { return self.start(ground, plain(ground), notifiers) };
@@ -189,7 +182,7 @@ impl Engine {
     }
 
     /// Undoes a run that was cut off while it failed, before a new one begins.
-    async fn undo_first(&self, ground: &mut Ground, earlier: &Earlier) -> Result<(), EngineError> {
+    pub(super) async fn undo_first(&self, ground: &mut Ground, earlier: &Earlier) -> Result<(), EngineError> {
         let notifiers = self.notifiers(RunCommand::Rollback)?;
         let report = self.undo(ground, earlier, false, notifiers).await?.apply().await;
         self.load(ground).await?;
@@ -202,64 +195,8 @@ impl Engine {
         }
     }
 
-    async fn rollback_on(
-        &self,
-        ground: &mut Ground,
-        notifiers: Vec<NamedNotifier>,
-    ) -> Result<Undoing, EngineError> {
-        let earlier = match Earlier::unfinished(&self.runs(ground)).await? {
-            Some(earlier) if !earlier.recovered.is_destruction() => earlier,
-            Some(earlier) => {
-                return Err(EngineError::NothingToUndo(format!(
-                    "run {} was removing everything when it was cut off; `pipeline destroy` goes on with it, and \
-                 `pipeline run` makes everything again",
-                    earlier.run
-                )));
-            }
-            None => Earlier::undoable(&self.runs(ground)).await?,
-        };
-        self.undo(ground, &earlier, true, notifiers).await
-    }
-
-    async fn undo(
-        &self,
-        ground: &mut Ground,
-        earlier: &Earlier,
-        last: bool,
-        notifiers: Vec<NamedNotifier>,
-    ) -> Result<Undoing, EngineError> {
-        let cut_off = earlier.recovered.ended.is_none();
-        if cut_off {
-            self.take_over(ground, earlier).await?;
-        }
-        let inherits = earlier.inheritance(last);
-        let before = earlier.before(&ground.state);
-        let stages = earlier.undo_stages(&inherits);
-        let nodes = Nodes::of_plan(&stages, &self.registry, &before).map_err(EngineError::Plan)?;
-        let stages: Vec<_> = nodes.order.order().iter().map(|&index| stages[index].clone()).collect();
-        let start = Start {
-            command: RunCommand::Rollback,
-            stages: stages.iter().map(|stage| stage.name.clone()).collect(),
-            before,
-            inherits: Some(inherits),
-            last,
-        };
-        let mut run = self.start(ground, start, notifiers)?;
-        let plan = Plan {
-            run: run.id(),
-            // A destruction is never undone.
-            mode: Mode::Converge,
-            pipeline: ground.state.pipeline.clone(),
-            serial: ground.state.serial,
-            stages,
-        };
-        run.life = run.life.next(RunEvent::Plan)?.next(RunEvent::PlanReady)?;
-        let cause = if cut_off { "it was cut off" } else { "asked for by `pipeline rollback`" };
-        Ok(Undoing { cause: format!("run {}: {cause}", earlier.run), run, plan, nodes })
-    }
-
     /// Keeps the process of an earlier run from going on, and saves what that run had come to.
-    async fn take_over(&self, ground: &mut Ground, earlier: &Earlier) -> Result<(), EngineError> {
+    pub(super) async fn take_over(&self, ground: &mut Ground, earlier: &Earlier) -> Result<(), EngineError> {
         let redactor = &self.pipeline.inner.scope.redactor;
         let next = (ground.lock.epoch(), ground.holder.clone());
         earlier.fence(&self.runs(ground), redactor.clone(), next).await?;
@@ -272,12 +209,12 @@ impl Engine {
         Ok(())
     }
 
-    fn runs<'a>(&'a self, ground: &'a Ground) -> Runs<'a> {
+    pub(super) fn runs<'a>(&'a self, ground: &'a Ground) -> Runs<'a> {
         let environment = &self.pipeline.inner.id.environment;
         Runs { store: self.store.as_ref(), environment, ids: &ground.runs }
     }
 
-    fn start(
+    pub(super) fn start(
         &self,
         ground: &mut Ground,
         start: Start,
@@ -315,6 +252,7 @@ impl Engine {
                 holder: holder.clone(),
                 before: start.before.clone(),
                 inherits: start.inherits,
+                redeploys: start.redeploys.as_ref().map(|deployed| deployed.run),
             })
         });
         Ok(Run {
@@ -323,6 +261,7 @@ impl Engine {
             lock: lock.clone(),
             state: state.clone(),
             before: start.before,
+            redeploys: start.redeploys,
             cancel: cancel.clone(),
             life: RunState::Begun,
             since: Instant::now(),
@@ -330,7 +269,7 @@ impl Engine {
         })
     }
 
-    fn notifiers(&self, command: RunCommand) -> Result<Vec<NamedNotifier>, EngineError> {
+    pub(super) fn notifiers(&self, command: RunCommand) -> Result<Vec<NamedNotifier>, EngineError> {
         if command == RunCommand::Plan {
             return Ok(Vec::new());
         }
@@ -342,30 +281,5 @@ impl Engine {
             Ok((config.name.clone(), notifier))
         };
         self.pipeline.inner.notifiers.iter().map(make).collect()
-    }
-}
-
-/// A run that is about to undo an earlier one.
-pub struct Undoing {
-    run: Run,
-    plan: Plan,
-    nodes: Nodes,
-    cause: String,
-}
-
-impl Undoing {
-    /// What it will change.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// Undoes the earlier run as far as that is possible. A cancellation does not stop it.
-    pub async fn apply(self) -> RunReport {
-        let Self { mut run, plan, nodes, cause } = self;
-        let recorder = run.session.recorder.clone();
-        run.session.emitter.emit(Event::Planned { changes: plan.changes().count() });
-        recorder.note(|| Entry::Planned(Box::new(plan.clone())));
-        let report = run.execute_undo(plan, &nodes, cause).await;
-        run.end(report).await
     }
 }

@@ -8,14 +8,17 @@ mod report;
 mod rollback;
 mod save;
 mod takeover;
+mod undo;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use pipeline_sdk::{Event, Mode, Registry, RunId, RunOutcome};
 
-pub use begin::{Engine, Undoing};
+pub use begin::Engine;
 pub use report::{RunReport, StageReport};
+pub(crate) use undo::Deployed;
+pub use undo::Undoing;
 
 use crate::cancel::Cancellation;
 use crate::failure::StageFailure;
@@ -43,7 +46,7 @@ pub enum EngineError {
     #[error(
         "the state of `{environment}` belongs to the pipeline `{found}`, not to `{wanted}`; \
              a pipeline cannot be renamed: destroy it under its old name first; a second pipeline in this folder \
-             needs another environment, or a state folder of its own (PIPELINE_STATE_DIR)"
+             needs another environment, or a place of its own for its state (`[pipeline] state`, PIPELINE_STATE)"
     )]
     OtherPipeline {
         /// The environment.
@@ -81,6 +84,9 @@ pub enum EngineError {
     /// There is nothing that a rollback could undo.
     #[error("there is nothing to undo: {0}")]
     NothingToUndo(String),
+    /// What is to be brought back was never there.
+    #[error("nothing can be brought back: {0}; `pipeline history` lists the runs")]
+    NothingToDeploy(String),
     /// What an earlier run had begun could not be undone.
     #[error("run {run} was cut off, and undoing it failed: {reason}; `pipeline status` says what is left")]
     NotUndone {
@@ -123,6 +129,8 @@ pub struct Run {
     state: State,
     /// The state that undoing the run leads back to.
     before: State,
+    /// What it brings back, instead of what the file says.
+    redeploys: Option<Deployed>,
     cancel: Cancellation,
     life: RunState,
     since: Instant,
@@ -146,8 +154,29 @@ impl Run {
     /// # Errors
     /// The run has ended then: every stage that could not be planned is named.
     pub async fn plan(&mut self, mode: Mode) -> Result<Plan, EngineError> {
+        self.plan_like(mode, None).await
+    }
+
+    /// Plans every stage again, as `saved` did, and checks that nothing came of it but what `saved` says: what a
+    /// plan was made from may have become another.
+    ///
+    /// # Errors
+    /// As [`Run::plan`]; [`EngineError::StalePlan`].
+    pub async fn plan_again(&mut self, saved: &Plan) -> Result<Plan, EngineError> {
+        self.plan_like(saved.mode, Some(saved)).await
+    }
+
+    async fn plan_like(&mut self, mode: Mode, saved: Option<&Plan>) -> Result<Plan, EngineError> {
         self.life = self.life.next(RunEvent::Plan)?;
-        match self.try_plan(mode).await {
+        let planned = async {
+            saved.map_or(Ok(()), |saved| self.check_origin(saved))?;
+            let plan = self.try_plan(mode).await?;
+            match saved.and_then(|saved| saved.difference(&plan)) {
+                Some(difference) => Err(EngineError::StalePlan(difference)),
+                None => Ok(plan),
+            }
+        };
+        match planned.await {
             Ok(plan) => {
                 self.life = self.life.next(RunEvent::PlanReady)?;
                 self.session.emitter.emit(Event::Planned { changes: plan.changes().count() });
@@ -195,6 +224,7 @@ impl Run {
             mode,
             pipeline: self.session.definition.id.clone(),
             serial: self.state.serial,
+            configuration: self.session.definition.fingerprint.clone(),
             stages,
         };
         match shared_resources(&plan) {
@@ -204,7 +234,12 @@ impl Run {
     }
 
     fn nodes(&self, mode: Mode) -> Result<Nodes, EngineError> {
-        Nodes::new(&self.session.definition, &self.registry, &self.state, mode).map_err(EngineError::Plan)
+        let definition = &self.session.definition;
+        let nodes = match &self.redeploys {
+            None => Nodes::new(definition, &self.registry, &self.state, mode),
+            Some(deployed) => Nodes::redeploying(definition, &self.registry, &self.state, deployed),
+        };
+        nodes.map_err(EngineError::Plan)
     }
 
     /// Does what `plan` says. On a failure what was done is undone, as the pipeline asks for.
@@ -245,26 +280,8 @@ impl Run {
 
     /// Checks that `plan` is still the one to apply.
     fn prepare(&mut self, plan: &Plan) -> Result<Nodes, EngineError> {
-        if self.life == RunState::Begun {
-            // A plan that was made by an earlier run.
-            self.life = self.life.next(RunEvent::Plan)?.next(RunEvent::PlanReady)?;
-        }
         self.life = self.life.next(RunEvent::Apply)?;
-        let id = &self.session.definition.id;
-        if plan.mode == Mode::Refresh {
-            return Err(EngineError::StalePlan(
-                "a plan that only reports drift cannot be applied".to_owned(),
-            ));
-        }
-        if plan.pipeline != *id {
-            let (found, wanted) = (plan.pipeline.canonical(), id.canonical());
-            return Err(EngineError::StalePlan(format!("the plan is for `{found}`, not for `{wanted}`")));
-        }
-        if plan.serial != self.state.serial {
-            return Err(EngineError::StalePlan(
-                "the environment was changed since the plan was made".to_owned(),
-            ));
-        }
+        self.check_origin(plan)?;
         let nodes = self.nodes(plan.mode)?;
         let same = nodes.list.len() == plan.stages.len()
             && plan.stages.iter().zip(nodes.order.order()).all(|(stage, &index)| {
@@ -277,6 +294,26 @@ impl Run {
             ));
         }
         Ok(nodes)
+    }
+
+    /// Checks that `plan` was made from the file and the state of this run, to be applied.
+    fn check_origin(&self, plan: &Plan) -> Result<(), EngineError> {
+        let definition = &self.session.definition;
+        let stale = |why: &str| Err(EngineError::StalePlan(why.to_owned()));
+        if plan.mode == Mode::Refresh {
+            return stale("a plan that only reports drift cannot be applied");
+        }
+        if plan.pipeline != definition.id {
+            let (found, wanted) = (plan.pipeline.canonical(), definition.id.canonical());
+            return stale(&format!("the plan is for `{found}`, not for `{wanted}`"));
+        }
+        if plan.configuration != definition.fingerprint {
+            return stale("the file was changed since the plan was made");
+        }
+        if plan.serial != self.state.serial {
+            return stale("the environment was changed since the plan was made");
+        }
+        Ok(())
     }
 
     /// Ends a run whose plan the user does not want.

@@ -1,6 +1,6 @@
 //! Doing what a plan says, and nothing else.
 
-use pipeline_core::Plan;
+use pipeline_core::{Plan, Wait};
 use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, json};
 
 use crate::world::{Fault, Lab};
@@ -90,18 +90,30 @@ async fn a_saved_plan_is_applied_by_a_later_run_unless_something_changed() {
     let lab = Lab::default();
     let plan = lab.plan(DIAMOND, Mode::Converge).await.unwrap();
     let saved = plan.encode(lab.pipeline(DIAMOND).redactor()).unwrap();
-    for (outcome, error) in [
-        (RunOutcome::Succeeded, None),
-        (RunOutcome::Failed, Some("the environment was changed since the plan was made; make a new plan")),
-    ] {
-        let engine = lab.engine(DIAMOND);
-        let run = engine
-            .begin(RunCommand::Run, "test", lab.cancel.clone(), pipeline_core::Wait::never())
-            .await
-            .unwrap();
-        let report = run.apply(Plan::decode(&saved).unwrap()).await;
-        assert_eq!((report.outcome, report.error.as_deref()), (outcome, error));
-    }
+    let saved = Plan::decode(&saved).unwrap();
+    let again = async |text: &str| {
+        let begun = lab.engine(text).begin(RunCommand::Run, "test", lab.cancel.clone(), Wait::never()).await;
+        let mut run = begun.unwrap();
+        let plan = run.plan_again(&saved).await;
+        (run, plan.map_err(|error| error.to_string()))
+    };
+    let changed = format!("{DIAMOND}\n");
+    let (_, refused) = again(&changed).await;
+    assert_eq!(refused, Err("the file was changed since the plan was made; make a new plan".to_owned()));
+    let somebody = |value| lab.world.lock().unwrap().things.insert("top".to_owned(), value);
+    somebody(json!("something else"));
+    let (_, refused) = again(DIAMOND).await;
+    let why = "in stage `top`, what would change of test:thing top is something else now; make a new plan";
+    assert_eq!(refused, Err(why.to_owned()));
+    assert!(lab.take_calls("apply").is_empty(), "a plan that is refused changes nothing");
+    lab.world.lock().unwrap().things.clear();
+    let (run, plan) = again(DIAMOND).await;
+    assert_eq!(run.apply(plan.unwrap()).await.outcome, RunOutcome::Succeeded);
+    let (_, refused) = again(DIAMOND).await;
+    assert_eq!(
+        refused,
+        Err("the environment was changed since the plan was made; make a new plan".to_owned())
+    );
 }
 
 #[tokio::test]

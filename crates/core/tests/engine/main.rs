@@ -8,5 +8,6 @@ mod killed;
 mod notifiers;
 mod planning;
 mod random;
+mod redeploying;
 mod undoing;
 mod world;

@@ -90,7 +90,11 @@ impl Lab {
 
     pub(crate) fn registry(&self) -> Registry {
         let mut registry = Registry::default();
-        registry.add_stage(StageKind { manifest: manifest(), stage: Arc::new(Thing(self.clone())) });
+        let stage = Arc::new(Thing(self.clone()));
+        let mut deploys = Manifest { kind: "deploy".to_owned(), ..manifest() };
+        deploys.inputs["properties"]["value"] = json!({ "x-deployment": true });
+        registry.add_stage(StageKind { manifest: deploys, stage: stage.clone() });
+        registry.add_stage(StageKind { manifest: manifest(), stage });
         if let Some(notifier) = &self.notifier {
             registry.add_notifier(notifier.clone());
         }

@@ -8,7 +8,7 @@ use pipeline_tests::{LocalCloud, LocalCloudOptions};
 use tempfile::TempDir;
 
 use super::{Bench, balancer};
-use crate::shell::{self, StepError};
+use xtask::shell::{self, StepError};
 
 /// The region of `pipeline.toml`.
 pub(super) const REGION: &str = "eu-central-1";
@@ -43,7 +43,7 @@ impl Deployed {
             .stdin(Stdio::null())
             .env("NO_COLOR", "1")
             .env("PIPELINE_CLOUD_DIR", self.cloud.directory())
-            .env("PIPELINE_STATE_DIR", self.state.path());
+            .env("PIPELINE_STATE", self.state.path());
         self.credentials(&mut command);
         command
     }

@@ -10,7 +10,7 @@ use pipeline_tests::{Load, LoadSummary};
 use super::Bench;
 use super::deployed::{Deployed, sample};
 use super::table::{Bound, NONE, Row, Section, figures};
-use crate::shell::{self, StepError};
+use xtask::shell::{self, StepError};
 
 /// Requests per second that are kept on the load balancer.
 const RATE: u32 = 1_200;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::Bench;
 use super::deployed::{Deployed, sample};
 use super::table::{Bound, Row, Section, figures, median};
-use crate::shell::{self, StepError};
+use xtask::shell::{self, StepError};
 
 /// Deployments by each side; every one has its real waits.
 const ROUNDS: u32 = 3;

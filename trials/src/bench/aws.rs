@@ -11,7 +11,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::http::{self, Message};
-use crate::shell::StepError;
+use xtask::shell::StepError;
 
 /// The header in which JSON protocols name the operation.
 const TARGET: &str = "x-amz-target";

@@ -1,75 +1,19 @@
-//! The nodes that a run works on: the stages of the file, and those that only the state remembers.
+//! Which nodes there are for what a run is to do, and in which order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use pipeline_sdk::{
-    CancellationToken, Context, ContextParts, Inputs, Map, Mode, Outputs, Prior, Registry, RunId, Stage,
-    StageError, StageName, Unknown, Value,
-};
+use pipeline_sdk::{Mode, Registry, StageError, StageName};
 
-use crate::config::{Definition, StageLimits, check};
-use crate::events::Emitter;
-use crate::expression::{OutputsOf, Template};
+use super::{Node, Source};
+use crate::config::{Definition, StageLimits};
+use crate::expression::Template;
 use crate::failure::StageFailure;
 use crate::graph::Graph;
 use crate::plan::PlannedStage;
-use crate::recorder::RunRecorder;
+use crate::run::Deployed;
 use crate::state::{StageRecord, State};
-
-/// What every call of a stage within one run shares.
-#[derive(Clone)]
-pub(crate) struct Session {
-    pub(crate) run: RunId,
-    pub(crate) definition: Arc<Definition>,
-    pub(crate) emitter: Emitter,
-    pub(crate) recorder: Arc<RunRecorder>,
-}
-
-impl Session {
-    /// The context of one call.
-    pub(crate) fn context(
-        &self,
-        node: &Node,
-        prior: Option<&StageRecord>,
-        cancel: &CancellationToken,
-    ) -> Context {
-        Context::from(ContextParts {
-            stage: node.name.clone(),
-            run: self.run,
-            pipeline: self.definition.id.clone(),
-            directory: self.definition.directory.clone(),
-            mode: node.mode,
-            prior: prior.map(|record| Prior { outputs: record.outputs.clone() }),
-            cancel: cancel.clone(),
-            sink: Arc::new(self.emitter.clone()),
-            recorder: self.recorder.clone(),
-        })
-    }
-}
-
-/// One stage of a run.
-pub(crate) struct Node {
-    pub(crate) name: StageName,
-    pub(crate) kind: String,
-    pub(crate) stage: Arc<dyn Stage>,
-    pub(crate) mode: Mode,
-    /// The stages it waits for, or waited for when it was last applied.
-    pub(crate) needs: Vec<StageName>,
-    source: Source,
-    /// Planned only if that works: nothing is known to exist for it.
-    pub(crate) optional: bool,
-    pub(crate) limits: StageLimits,
-}
-
-/// Where the inputs of a node come from.
-enum Source {
-    /// The file; the place in its list.
-    File(usize),
-    /// The state, as they were last applied.
-    Recorded(IndexMap<String, Template>),
-}
 
 /// All nodes of a run and what they wait for.
 pub(crate) struct Nodes {
@@ -78,14 +22,6 @@ pub(crate) struct Nodes {
     pub(crate) references: Graph,
     /// In which order nodes are applied.
     pub(crate) order: Graph,
-}
-
-/// The inputs of a node, evaluated.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ResolvedInputs {
-    pub(crate) values: Inputs,
-    /// The same as they may be written down.
-    pub(crate) sealed: Inputs,
 }
 
 impl Nodes {
@@ -98,6 +34,17 @@ impl Nodes {
     ) -> Result<Self, Vec<StageFailure>> {
         let builder = Builder { definition, registry, state };
         if mode == Mode::Destroy { builder.destroy() } else { builder.converge(mode) }
+    }
+
+    /// The nodes of a run that brings back what an earlier one had deployed: the stages that deploy, with the
+    /// inputs that say what, and those that build on them. All others are held as they are.
+    pub(crate) fn redeploying(
+        definition: &Definition,
+        registry: &Registry,
+        state: &State,
+        deployed: &Deployed,
+    ) -> Result<Self, Vec<StageFailure>> {
+        Builder { definition, registry, state }.redeploying(deployed)
     }
 
     /// The nodes of a run that has planned `stages`, in their order, to undo it. `before` is the state that
@@ -133,6 +80,7 @@ impl Nodes {
     }
 }
 
+/// What the nodes are made from.
 struct Builder<'a> {
     definition: &'a Definition,
     registry: &'a Registry,
@@ -202,6 +150,59 @@ impl Builder<'_> {
         Ok(Nodes { references, order: Graph::without_cycles(order), list })
     }
 
+    fn redeploying(&self, deployed: &Deployed) -> Result<Nodes, Vec<StageFailure>> {
+        let (stages, graph) = (&self.definition.stages, &self.definition.graph);
+        let mut moves = vec![false; stages.len()];
+        for &index in graph.order() {
+            moves[index] = stages[index].deploys() || graph.before(index).iter().any(|&other| moves[other]);
+        }
+        let (mut list, mut failures) = (Vec::with_capacity(stages.len()), Vec::new());
+        for (index, moves) in moves.into_iter().enumerate() {
+            let node = match moves {
+                true => self.redeployed_node(index, deployed),
+                false => self.held_node(&stages[index].name),
+            };
+            collect(node, &mut list, &mut failures);
+        }
+        if !failures.is_empty() {
+            return Err(failures);
+        }
+        Ok(Nodes { references: self.definition.references.clone(), order: graph.clone(), list })
+    }
+
+    fn redeployed_node(&self, index: usize, deployed: &Deployed) -> Result<Node, StageFailure> {
+        let config = &self.definition.stages[index];
+        let failed = |error| StageFailure::of(&config.name, &error);
+        let node = self.file_node(index, Mode::Converge)?;
+        if !config.deploys() {
+            return Ok(node);
+        }
+        let record = deployed.stages.get(&config.name).filter(|record| record.kind == config.kind);
+        let record = record.ok_or_else(|| {
+            failed(StageError::failed(format!("run {} deployed nothing by this stage", deployed.run)))
+        })?;
+        let mut inputs = config.inputs.clone();
+        for key in config.deployment_inputs() {
+            let current = inputs.shift_remove(key);
+            if let Some(value) = record.inputs.0.get(key) {
+                let template = Template::unseal(value, current.as_ref());
+                let template = template.map_err(|error| failed(StageError::input(key, error)))?;
+                inputs.insert(key.to_owned(), template);
+            }
+        }
+        Ok(Node { source: Source::Redeployed(index, inputs), ..node })
+    }
+
+    fn held_node(&self, name: &StageName) -> Result<Node, StageFailure> {
+        let Some(record) = self.state.stages.get(name) else {
+            let error = StageError::failed("it does not exist yet, so nothing can be deployed");
+            return Err(StageFailure::of(name, &error.with_help("`pipeline run` makes it")));
+        };
+        let (needs, source) = (record.needs.clone(), Source::Recorded(IndexMap::new()));
+        let node = node(self.registry, name, &record.kind, Mode::Converge, needs, source)?;
+        Ok(Node { held: true, ..node })
+    }
+
     /// Who used whom when it was last applied, as (used, user).
     fn recorded_edges(&self, list: &[Arc<Node>]) -> Vec<(usize, usize)> {
         let places: HashMap<&StageName, usize> = list.iter().enumerate().map(|(i, n)| (&n.name, i)).collect();
@@ -253,7 +254,8 @@ fn node(
         return Err(StageFailure::of(name, &error.with_help(help)));
     };
     let (name, kind, stage) = (name.clone(), kind.to_owned(), known.stage.clone());
-    Ok(Node { name, kind, stage, mode, needs, source, optional: false, limits: StageLimits::default() })
+    let limits = StageLimits::default();
+    Ok(Node { name, kind, stage, mode, needs, source, optional: false, held: false, limits })
 }
 
 fn collect(node: Result<Node, StageFailure>, list: &mut Vec<Arc<Node>>, failures: &mut Vec<StageFailure>) {
@@ -261,74 +263,4 @@ fn collect(node: Result<Node, StageFailure>, list: &mut Vec<Arc<Node>>, failures
         Ok(node) => list.push(Arc::new(node)),
         Err(failure) => failures.push(failure),
     }
-}
-
-impl Node {
-    /// Evaluates the inputs and checks what was not known before against the kind's schema.
-    pub(crate) fn resolve(
-        &self,
-        definition: &Definition,
-        outputs: OutputsOf<'_>,
-    ) -> Result<ResolvedInputs, StageError> {
-        let templates = match &self.source {
-            Source::File(index) => &definition.stages[*index].inputs,
-            Source::Recorded(inputs) => inputs,
-        };
-        let (mut values, mut sealed, mut refers) = (Map::new(), IndexMap::new(), false);
-        for (key, template) in templates {
-            let resolved = template
-                .resolve(&definition.scope, outputs)
-                .map_err(|error| StageError::input(key, error))?;
-            refers |= !matches!(template, Template::Literal(_));
-            values.insert(key.clone(), resolved.value);
-            // A secret may also come in through the output of another stage.
-            let redactor = &definition.scope.redactor;
-            let written = if redactor.is_empty() { resolved.sealed } else { redactor.value(resolved.sealed) };
-            sealed.insert(key.clone(), written);
-        }
-        let values = Value::Object(values);
-        if let (Source::File(index), true) = (&self.source, refers) {
-            let violations = check(&definition.stages[*index].schema, &values);
-            if let Some(violation) = violations.first() {
-                return Err(StageError::input(violation.field(), violation.to_string()));
-            }
-        }
-        let Value::Object(values) = values else { return Err(StageError::failed("inputs are no object")) };
-        Ok(ResolvedInputs { values: Inputs(values.into_iter().collect()), sealed: Inputs(sealed) })
-    }
-
-    /// Checks what an apply returned: every output that the kind promises, and all of it known.
-    pub(crate) fn check_outputs(&self, definition: &Definition, outputs: &Outputs) -> Result<(), StageError> {
-        if let Some((name, _)) =
-            outputs.values.iter().find(|(_, value)| pipeline_sdk::contains_unknown(value))
-        {
-            return Err(self.defect(&format!("left its output `{name}` unknown after it was applied")));
-        }
-        let Source::File(index) = &self.source else { return Ok(()) };
-        let required = definition.stages[*index].outputs.get("required").and_then(Value::as_array);
-        let mut required = required.into_iter().flatten().filter_map(Value::as_str);
-        match required.find(|name| !outputs.values.contains_key(*name)) {
-            Some(name) => Err(self.defect(&format!("did not give the output `{name}`, which it promises"))),
-            None => Ok(()),
-        }
-    }
-
-    fn defect(&self, what: &str) -> StageError {
-        StageError::failed(format!("the kind `{}` {what}; this is a defect of that kind", self.kind))
-    }
-}
-
-/// The value of an output by what a plan or the state says. `complete`: what is not there is known to
-/// be nothing.
-pub(crate) fn planned_output(stage: &str, name: &str, outputs: &Outputs, complete: bool) -> Value {
-    match outputs.values.get(name) {
-        Some(value) => value.clone(),
-        None if complete => Value::Null,
-        None => unknown_output(stage, name),
-    }
-}
-
-/// The marker of an output that is not known yet.
-pub(crate) fn unknown_output(stage: &str, name: &str) -> Value {
-    Unknown::new(format!("stages.{stage}.{name}")).to_value()
 }

@@ -6,7 +6,7 @@ use pipeline_tests::LoadSummary;
 
 use super::SETTLING;
 use super::stage::Site;
-use crate::shell::StepError;
+use xtask::shell::StepError;
 
 /// The share of the wanted rate that has to be reached for the run to count.
 const REACHED: f64 = 0.9;

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use super::http::{Connection, Message};
-use crate::shell::StepError;
+use xtask::shell::StepError;
 
 /// Listens until it is dropped.
 pub(super) struct Recorder {

@@ -24,9 +24,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::shell::{self, StepError};
-use crate::{python, sample};
 use table::Section;
+use xtask::shell::{self, StepError};
+use xtask::{python, release, sample};
 
 /// What to measure, and how long.
 #[derive(Debug, Args)]
@@ -76,7 +76,7 @@ struct Bench {
     seconds: u32,
 }
 
-/// Builds, measures, prints, writes.
+/// Measures, prints, writes.
 pub(crate) fn run(options: &Options) -> Result<(), StepError> {
     let bench = Bench::prepare(options)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -111,13 +111,9 @@ impl Bench {
     fn prepare(options: &Options) -> Result<Self, StepError> {
         let program = match &options.binary {
             Some(program) => std::path::absolute(program).map_err(StepError::file(program))?,
-            None => {
-                let build = ["build", "--quiet", "--release", "--package", "pipeline-cli"];
-                shell::run(&mut shell::cargo(&build))?;
-                shell::target().join("release/pipeline")
-            }
+            None => release::binary(),
         };
-        let hello = sample::build()?;
+        let hello = sample::place();
         let python = python::environment("bench-python", &["awscli", "moto[server]"])?.join("bin");
         let folder = shell::target().join("bench");
         std::fs::create_dir_all(&folder).map_err(StepError::file(&folder))?;

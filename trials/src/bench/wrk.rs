@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::tools;
-use crate::shell::{self, StepError};
+use xtask::shell::{self, StepError};
 
 /// `wrk` with one thread, and as many connections as told.
 pub(super) struct Wrk {

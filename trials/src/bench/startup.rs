@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Bench;
 use super::table::{Bound, NONE, Row, Section, figures, median};
-use crate::shell::{self, StepError};
+use xtask::shell::{self, StepError};
 
 /// How often each is started.
 const RUNS: u32 = 20;

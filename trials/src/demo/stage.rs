@@ -9,7 +9,8 @@ use pipeline_tests::{Load, binary, dns};
 use serde_json::Value;
 
 use super::{Options, SUCCEEDED};
-use crate::shell::{self, StepError};
+use xtask::release;
+use xtask::shell::{self, StepError};
 
 /// The sample's load balancer, as `pipeline.toml` names it.
 const LOAD_BALANCER: &str = "hello-local";
@@ -53,13 +54,13 @@ impl Stage {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(shell::target().join("release/pipeline"));
+        let mut command = Command::new(release::binary());
         command
             .current_dir(shell::root())
             .args(arguments)
             .stdin(Stdio::null())
             .env("PIPELINE_CLOUD_DIR", self.cloud_folder())
-            .env("PIPELINE_STATE_DIR", self.folder.join("state"))
+            .env("PIPELINE_STATE", self.folder.join("state"))
             .env("PIPELINE_VAR_healthy", "true");
         command
     }
@@ -131,12 +132,20 @@ impl Stage {
     pub(super) fn nothing_left(&self) -> Result<(), StepError> {
         let status = self.status()?;
         let resources = status["resources"].as_object().cloned().unwrap_or_default();
-        self.cloud(&["stop"])?;
         if resources.is_empty() {
             println!("\nNothing is left in the cloud.");
             return Ok(());
         }
         Err(StepError::Other(format!("left in the cloud: {}", Value::Object(resources))))
+    }
+}
+
+impl Drop for Stage {
+    /// However the demo ends, nothing goes on running. What is there stays to be looked at, until the next demo.
+    fn drop(&mut self) {
+        if let Err(error) = self.cloud(&["stop"]) {
+            eprintln!("the cloud of the demo was not stopped: {error}");
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::shell::StepError;
-use crate::{docker, python};
+use xtask::shell::StepError;
+use xtask::{docker, python};
 
 /// How long a program may take to listen.
 const PATIENCE: Duration = Duration::from_secs(30);

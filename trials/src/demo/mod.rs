@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::shell::{self, StepError};
-use crate::{docker, sample};
 use stage::Stage;
+use xtask::docker;
+use xtask::shell::StepError;
 
 /// What the exit codes of `pipeline run` have to be; `pipeline help` documents them.
 const SUCCEEDED: i32 = 0;
@@ -32,10 +32,8 @@ pub(crate) struct Options {
     speed: f64,
 }
 
-/// Builds and shows.
+/// Shows.
 pub(crate) fn run(options: &Options) -> Result<(), StepError> {
-    shell::run(&mut shell::cargo(&["build", "--quiet", "--release", "--package", "pipeline-cli"]))?;
-    sample::build()?;
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -13,7 +13,7 @@ use super::aws::{self, Call};
 use super::table::{Bound, Row, Section, figures, median};
 use super::tools::{Background, free_address};
 use super::wrk::Wrk;
-use crate::shell::StepError;
+use xtask::shell::StepError;
 
 /// Connections that `wrk` keeps open. More do not make moto faster.
 const CONNECTIONS: u32 = 8;

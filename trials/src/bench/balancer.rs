@@ -12,7 +12,7 @@ use super::aws::{self, Call, element, elements};
 use super::table::{Bound, NONE, Row, Section, figures, median};
 use super::tools::{self, Background, free_address};
 use super::wrk::{Throughput, Wrk};
-use crate::shell::StepError;
+use xtask::shell::StepError;
 
 /// Connections that `wrk` keeps open.
 const CONNECTIONS: u32 = 64;

@@ -13,7 +13,7 @@ use super::http::{self, Connection, Message};
 use super::recorder::Recorder;
 use super::table::{Bound, NONE, Row, Section, figures, median};
 use super::{Bench, startup};
-use crate::shell::{self, StepError};
+use xtask::shell::{self, StepError};
 
 /// A run takes so little that many rounds are cheap.
 const ROUNDS: u32 = 15;

@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use pipeline_tests::binary::{Finished, Pipeline};
 use pipeline_tests::cloud::eventually;
-use pipeline_tests::{LocalCloud, LocalCloudOptions};
+
+use crate::place::{Keep, Place};
 
 const LOCKED: i32 = 6;
 const FAILED: i32 = 1;
@@ -26,34 +25,13 @@ fn hold(folder: &Path) -> File {
     lock
 }
 
-struct Place {
-    folder: tempfile::TempDir,
-    cloud: LocalCloud,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("folder");
-        std::fs::write(folder.path().join("pipeline.toml"), FILE).expect("written");
-        Self { folder, cloud: LocalCloud::start(&LocalCloudOptions::default()).expect("a cloud") }
-    }
-
-    fn pipeline(&self, args: &[&str]) -> Pipeline {
-        Pipeline::new(self.folder.path()).args(args).env("PIPELINE_CLOUD_DIR", self.cloud.directory())
-    }
-
-    fn run(&self, args: &[&str]) -> Finished {
-        self.pipeline(args).run().expect("runs")
-    }
-}
-
 #[test]
 fn a_held_environment_is_refused_at_once_shown_and_not_taken_from_a_living_process() {
-    let place = Place::new();
+    let place = Place::new(FILE, Keep::Folder);
     let free = place.run(&["lock", "status"]).expect_code(0);
     assert_eq!(free.stdout, "nobody holds `local`\n");
 
-    let _held = hold(place.folder.path());
+    let _held = hold(place.path());
     let refused = place.run(&["run"]).expect_code(LOCKED);
     assert!(refused.stderr.contains("another run works on `local`"), "{}", refused.stderr);
     let status = place.run(&["lock", "status"]).expect_code(0);
@@ -67,10 +45,9 @@ fn a_held_environment_is_refused_at_once_shown_and_not_taken_from_a_living_proce
 
 #[test]
 fn a_run_that_waits_says_so_and_begins_when_the_other_has_ended() {
-    let place = Place::new();
-    let held = hold(place.folder.path());
-    let mut command = place.pipeline(&["run", "--lock-timeout", "1m"]).into_command();
-    let mut waiting = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts");
+    let place = Place::new(FILE, Keep::Folder);
+    let held = hold(place.path());
+    let mut waiting = place.spawn(&["run", "--lock-timeout", "1m"]);
     let mut said = waiting.stderr.take().expect("standard error");
     let mut line = Vec::new();
     while !line.ends_with(b"\n") {
@@ -87,5 +64,5 @@ fn a_run_that_waits_says_so_and_begins_when_the_other_has_ended() {
         waiting.try_wait().map_err(|error| error.to_string())?.ok_or_else(|| "it waits".to_owned())
     });
     assert!(ended.expect("it ends").success());
-    assert!(place.folder.path().join(".pipeline/local/state.json").exists());
+    assert!(place.path().join(".pipeline/local/state.json").exists());
 }

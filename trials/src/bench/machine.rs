@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::tools;
-use crate::shell::{self, StepError};
+use xtask::shell::{self, StepError};
 
 /// A Markdown list of the machine and of the programs' versions.
 pub(super) fn describe(python: &Path) -> Result<String, StepError> {

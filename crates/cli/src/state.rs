@@ -1,0 +1,155 @@
+//! Where states, locks and journals are kept: a folder, or a bucket of S3.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use object_store::aws::{AmazonS3Builder, AwsCredential};
+use object_store::{CredentialProvider, ObjectStore, RetryConfig};
+use pipeline_aws::{Access, Settings};
+use pipeline_core::{LocalStore, ObjectStateStore, Pipeline, StateStore};
+use pipeline_sdk::StageError;
+
+use crate::host::{self, HostError};
+
+/// Says where states are kept, instead of `[pipeline] state`.
+const VARIABLE: &str = "PIPELINE_STATE";
+
+/// The scheme of a place in a bucket.
+const S3: &str = "s3://";
+
+/// How long a store that does not answer is asked again: much less than a lease lives.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Why there is nowhere to keep a state.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    /// Neither a folder nor a bucket.
+    #[error("a state cannot be kept in `{0}`: name a folder, or a bucket as `s3://BUCKET/PREFIX`")]
+    Place(String),
+    /// `[cloud]` cannot be read.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The bucket cannot be used.
+    #[error("the state in `{place}`: {source}")]
+    Bucket {
+        /// The place.
+        place: String,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// There is no region.
+    #[error("the state in `{0}`: no AWS region is set; set AWS_REGION, or `region` in the profile")]
+    Region(String),
+}
+
+/// A place for states.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Folder(PathBuf),
+    Bucket { name: String, prefix: String },
+}
+
+impl Place {
+    /// What `PIPELINE_STATE` says, or the file, or `.pipeline` beside the file.
+    fn of(pipeline: &Pipeline) -> Result<Option<Self>, StateError> {
+        match (std::env::var(VARIABLE), pipeline.state()) {
+            (Ok(text), _) => Self::read(&text, Path::new("")).map(Some),
+            (Err(_), Some(text)) => Self::read(text, pipeline.directory()).map(Some),
+            (Err(_), None) => Ok(None),
+        }
+    }
+
+    /// A folder is relative to `base`.
+    fn read(text: &str, base: &Path) -> Result<Self, StateError> {
+        let Some(rest) = text.strip_prefix(S3) else {
+            return match text.contains("://") || text.is_empty() {
+                true => Err(StateError::Place(text.to_owned())),
+                false => Ok(Self::Folder(base.join(text))),
+            };
+        };
+        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        match name {
+            "" => Err(StateError::Place(text.to_owned())),
+            _ => Ok(Self::Bucket { name: name.to_owned(), prefix: prefix.to_owned() }),
+        }
+    }
+}
+
+/// The store for the states of `pipeline`.
+///
+/// # Errors
+/// The place cannot be read, or a bucket has no region.
+pub(crate) async fn open(pipeline: &Pipeline) -> Result<Arc<dyn StateStore>, StateError> {
+    Ok(match Place::of(pipeline)? {
+        None => Arc::new(LocalStore::beside(pipeline.directory())),
+        Some(Place::Folder(folder)) => Arc::new(LocalStore::new(folder)),
+        Some(Place::Bucket { name, prefix }) => {
+            let store = bucket(&name, &host::settings(pipeline.cloud())?).await?;
+            Arc::new(ObjectStateStore::new(store, prefix))
+        }
+    })
+}
+
+/// The bucket, with credentials and endpoint as the AWS CLI finds them.
+async fn bucket(name: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>, StateError> {
+    let place = || format!("{S3}{name}");
+    let access = Access::find(settings).await;
+    let region = access.region.clone().ok_or_else(|| StateError::Region(place()))?;
+    let endpoint = std::env::var("AWS_ENDPOINT_URL_S3").ok().or_else(|| access.endpoint_url.clone());
+    let retries = RetryConfig { retry_timeout: PATIENCE, ..RetryConfig::default() };
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(name)
+        .with_region(region)
+        .with_credentials(Arc::new(Bridge(access)))
+        .with_retry(retries);
+    if let Some(endpoint) = endpoint {
+        builder = builder.with_allow_http(endpoint.starts_with("http://")).with_endpoint(endpoint);
+    }
+    let store = builder.build().map_err(|source| StateError::Bucket { place: place(), source })?;
+    Ok(Arc::new(store))
+}
+
+/// Hands the keys of AWS's own configuration to the object store.
+#[derive(Debug)]
+struct Bridge(Access);
+
+/// A failure to find keys, as the object store's error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}{help}", help = .0.help().map(|help| format!("; {help}")).unwrap_or_default())]
+struct NoKeys(StageError);
+
+#[async_trait]
+impl CredentialProvider for Bridge {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        let failed = |error| object_store::Error::Generic { store: "S3", source: Box::new(NoKeys(error)) };
+        let keys = self.0.keys().await.map_err(failed)?;
+        Ok(Arc::new(AwsCredential {
+            key_id: keys.access_key_id,
+            secret_key: keys.secret_access_key,
+            token: keys.session_token,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_folder_or_a_bucket() {
+        let read = |text: &str| Place::read(text, Path::new("/app")).ok();
+        assert_eq!(read("states"), Some(Place::Folder("/app/states".into())));
+        assert_eq!(read("/var/states"), Some(Place::Folder("/var/states".into())));
+        let bucket =
+            |name: &str, prefix: &str| Some(Place::Bucket { name: name.into(), prefix: prefix.into() });
+        assert_eq!(read("s3://team"), bucket("team", ""));
+        assert_eq!(read("s3://team/shop/eu"), bucket("team", "shop/eu"));
+        for wrong in ["", "s3://", "s3:///prefix", "gs://team/shop"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

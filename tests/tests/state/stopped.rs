@@ -1,0 +1,31 @@
+//! A run that is stopped for longer than its lease lives, and goes on as if nothing had happened.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::bucket::Bucket;
+use crate::place::{Keep, Place, finish};
+
+const STUCK: i32 = 4;
+
+#[test]
+fn a_run_that_slept_through_its_lease_writes_nothing_more() {
+    let place = Place::sample(Keep::Bucket(Bucket::new()));
+    let _ = place.run(&["run"]).expect_code(0);
+    let update = ["run", "--var", "version=2"];
+    let sleeper = place.spawn_until("deployment", &update);
+    let pid = Pid::from_raw(sleeper.id().try_into().expect("a process")).expect("a process");
+    kill_process(pid, Signal::STOP).expect("stopped");
+
+    let second = place.run(&["run", "--var", "version=2", "--lock-timeout", "3m"]).expect_code(0);
+    assert!(second.stderr.contains("another run holds the environment"), "{}", second.stderr);
+    let history = place.ask(&["history", "--json"]);
+    let state = place.ask(&["outputs", "--json"]);
+
+    kill_process(pid, Signal::CONT).expect("goes on");
+    let slept = finish(sleeper).expect_code(STUCK);
+    let said = format!("{}{}", slept.stdout, slept.stderr);
+    assert!(said.contains("lock"), "it says why it ends:\n{said}");
+    assert_eq!(place.ask(&["history", "--json"]), history);
+    assert_eq!(place.ask(&["outputs", "--json"]), state);
+    let _ = place.run(&["plan", "--detailed-exit-code", "--var", "version=2"]).expect_code(0);
+}
