@@ -288,16 +288,28 @@ fn in_words(entry: &Entry, journal: &RunJournal) -> String {
     }
 }
 
+/// The newest run that came as far as to say that it began.
+async fn newest(
+    store: &dyn StateStore,
+    environment: &str,
+    runs: &[RunId],
+) -> Result<Option<RunJournal>, CommandError> {
+    for &run in runs.iter().rev() {
+        let journal = load(store, environment, run).await?;
+        if journal.recovered.began.is_some() {
+            return Ok(Some(journal));
+        }
+    }
+    Ok(None)
+}
+
 async fn try_status(options: &FileOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load(options)?;
     let store = state::open(&pipeline).await?;
     let environment = &pipeline.id().environment;
     let runs = store.runs(environment).await.map_err(pipeline_core::EngineError::from)?;
     let lock = store.lock_status(environment).await.map_err(pipeline_core::EngineError::from)?;
-    let last = match runs.last() {
-        Some(&run) => Some(load(store.as_ref(), environment, run).await?),
-        None => None,
-    };
+    let last = newest(store.as_ref(), environment, &runs).await?;
     let mut out = io::stdout().lock();
     unless_unread(if options.json {
         writeln!(out, "{}", status_json(&pipeline, &lock, last.as_ref()))

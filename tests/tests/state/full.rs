@@ -69,7 +69,9 @@ fn a_full_disk_stops_a_run_which_says_what_it_knows_and_is_gone_on_with() {
     let update = place.spawn_until("deployment", &["run", "--var", "version=2"]);
     disk.fill();
     let cut = finish(update).expect_code(STUCK);
-    let told = cut.stderr.lines().find_map(|line| line.strip_prefix("what the run knows could not be kept where it belongs; it is in "));
+    let told = cut.stderr.lines().find_map(|line| {
+        line.strip_prefix("what the run knows could not be kept where it belongs; it is in ")
+    });
     let emergency = place.path().join(told.unwrap_or_else(|| panic!("{}{}", cut.stdout, cut.stderr)));
     let known: Value = serde_json::from_slice(&fs::read(emergency).expect("a file")).expect("JSON");
     assert!(known.to_string().contains("deployment"), "{known}");

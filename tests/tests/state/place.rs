@@ -38,7 +38,8 @@ impl Place {
         assert!(hello.exists(), "{} is missing: `cargo xtask sample` builds it", hello.display());
         let file = std::fs::read_to_string(repository.join("pipeline.toml")).expect("the sample");
         let place = Self::new(&file, keep);
-        std::os::unix::fs::symlink(repository.join("examples"), place.path().join("examples")).expect("linked");
+        std::os::unix::fs::symlink(repository.join("examples"), place.path().join("examples"))
+            .expect("linked");
         place
     }
 

@@ -122,7 +122,10 @@ impl<'a> Executor<'a> {
         self.calls.abort_all();
         for index in 0..self.run.stages.len() {
             if self.run.stages[index].state == StageState::Applying {
-                self.fail(index, StageError::failed("nothing more can be recorded").into());
+                self.fail(
+                    index,
+                    StageError::failed("it was left in the middle, since the run may do nothing more").into(),
+                );
             }
         }
         if self.run.life == RunState::Applying {
@@ -411,8 +414,9 @@ impl<'a> Executor<'a> {
             outcome = RunOutcome::Stuck;
         }
         let cause = self.run.cause.as_ref();
-        let error =
-            cause.map(ToString::to_string).or_else(|| self.run.error.as_ref().map(ToString::to_string));
+        // What a stage failed by is told with the stage.
+        let error = self.run.error.as_ref().map(ToString::to_string);
+        let error = error.or_else(|| cause.map(ToString::to_string));
         let emergency = self.run.error.as_ref().map(|error| self.run.emergency(error));
         RunReport {
             run: self.run.session.run,

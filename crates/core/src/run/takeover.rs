@@ -41,11 +41,16 @@ impl Earlier {
         Ok(Self { run, recovered: loaded.recovered })
     }
 
-    /// The newest run, if it is unfinished. All before it are looked after: every run begins with that.
+    /// The newest run that began, if it is unfinished. All before it are looked after: every run begins with
+    /// that. One that was killed before it could even write that it began has looked after nothing.
     pub(crate) async fn unfinished(runs: &Runs<'_>) -> Result<Option<Self>, EngineError> {
-        let Some(&newest) = runs.ids.last() else { return Ok(None) };
-        let earlier = Self::read(runs, newest).await?;
-        Ok(earlier.recovered.is_unfinished().then_some(earlier))
+        for &run in runs.ids.iter().rev() {
+            let earlier = Self::read(runs, run).await?;
+            if earlier.recovered.began.is_some() {
+                return Ok(earlier.recovered.is_unfinished().then_some(earlier));
+            }
+        }
+        Ok(None)
     }
 
     /// The newest run whose work is still there and can be undone.

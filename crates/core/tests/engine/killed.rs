@@ -181,6 +181,19 @@ proptest! {
     }
 }
 
+/// Whoever takes over may be killed before it has written that it did.
+#[tokio::test]
+async fn a_run_that_takes_over_is_killed_at_each_of_its_first_writes() {
+    let case =
+        || Case { edges: vec![vec![], vec![0]], faults: vec![Fault::Panic, Fault::None], existed: true };
+    for (first, second) in (3..12).flat_map(|first| (1..8).map(move |second| (first, second))) {
+        for arrives in [false, true] {
+            let killed = check(case(), vec![(first, arrives), (second, arrives)], false).await;
+            killed.unwrap_or_else(|error| panic!("killed at {first} and {second}, {arrives}: {error}"));
+        }
+    }
+}
+
 const PAIR: &str = "[stages.a]\nuses = \"thing\"\n[stages.b]\nuses = \"thing\"\nneeds = [\"a\"]\n";
 
 #[tokio::test]
