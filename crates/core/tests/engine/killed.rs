@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use pipeline_core::{
-    Engine, EngineError, JournalError, JournalFile, RunReport, StateLock, StateStore as _, StoreError, Wait,
+    Engine, EngineError, Entry, Holder, Journal, JournalError, JournalFile, RunReport, StateLock,
+    StateStore, StoreError, Wait,
 };
-use pipeline_sdk::{Mode, RunCommand, RunOutcome, async_trait, json};
+use pipeline_sdk::{Mode, Redactor, RunCommand, RunId, RunOutcome, async_trait, json};
 use proptest::prelude::*;
 use tokio::sync::Notify;
 
@@ -181,19 +182,6 @@ proptest! {
     }
 }
 
-/// Whoever takes over may be killed before it has written that it did.
-#[tokio::test]
-async fn a_run_that_takes_over_is_killed_at_each_of_its_first_writes() {
-    let case =
-        || Case { edges: vec![vec![], vec![0]], faults: vec![Fault::Panic, Fault::None], existed: true };
-    for (first, second) in (3..12).flat_map(|first| (1..8).map(move |second| (first, second))) {
-        for arrives in [false, true] {
-            let killed = check(case(), vec![(first, arrives), (second, arrives)], false).await;
-            killed.unwrap_or_else(|error| panic!("killed at {first} and {second}, {arrives}: {error}"));
-        }
-    }
-}
-
 const PAIR: &str = "[stages.a]\nuses = \"thing\"\n[stages.b]\nuses = \"thing\"\nneeds = [\"a\"]\n";
 
 #[tokio::test]
@@ -211,6 +199,24 @@ async fn a_removal_that_is_killed_anywhere_goes_on() {
         assert!(matches!(rest.outcome, RunOutcome::Succeeded | RunOutcome::Unchanged), "{rest:?}");
         assert!(lab.things().is_empty() && lab.state().await.stages.is_empty());
     }
+}
+
+/// Whoever takes over may be killed before it has written that it did.
+#[tokio::test]
+async fn a_run_that_did_not_come_to_begin_hides_no_earlier_one() {
+    let (mut lab, mut writes) = (Lab::default(), 0);
+    while !lab.things().contains_key("a") {
+        writes += 1;
+        lab = Lab::default();
+        lab.fault("b", Fault::Panic);
+        assert!(lab.until_killed(PAIR, Mode::Converge, &Power::for_writes(writes, true)).await.is_none());
+    }
+    let run = RunId::generate();
+    let journal = Journal::create(StateStore::journal(&lab.store, "local", run), run, Redactor::default()).unwrap();
+    journal.append(Entry::Fence { epoch: 9, holder: Holder::this_process(run) }).await.unwrap();
+    drop(journal);
+    assert_eq!(lab.run(PAIR).await.outcome, RunOutcome::RolledBack);
+    assert!(lab.things().is_empty(), "what the first run did is undone too");
 }
 
 #[tokio::test]
