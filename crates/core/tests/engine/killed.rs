@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use pipeline_core::{
-    Engine, EngineError, Entry, Holder, Journal, JournalError, JournalFile, RunReport, StateLock,
-    StateStore, StoreError, Wait,
+    Engine, EngineError, Entry, Holder, Journal, JournalError, JournalFile, RunReport, StateLock, StateStore,
+    StoreError, Wait,
 };
 use pipeline_sdk::{Mode, Redactor, RunCommand, RunId, RunOutcome, async_trait, json};
 use proptest::prelude::*;
@@ -212,7 +212,8 @@ async fn a_run_that_did_not_come_to_begin_hides_no_earlier_one() {
         assert!(lab.until_killed(PAIR, Mode::Converge, &Power::for_writes(writes, true)).await.is_none());
     }
     let run = RunId::generate();
-    let journal = Journal::create(StateStore::journal(&lab.store, "local", run), run, Redactor::default()).unwrap();
+    let journal =
+        Journal::create(StateStore::journal(&lab.store, "local", run), run, Redactor::default()).unwrap();
     journal.append(Entry::Fence { epoch: 9, holder: Holder::this_process(run) }).await.unwrap();
     drop(journal);
     assert_eq!(lab.run(PAIR).await.outcome, RunOutcome::RolledBack);
