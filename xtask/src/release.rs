@@ -14,12 +14,20 @@ pub fn binary() -> PathBuf {
     shell::target().join("release/pipeline")
 }
 
+/// Builds the release binaries.
+///
+/// # Errors
+/// They cannot be built.
+pub fn build() -> Result<(), StepError> {
+    shell::run(shell::cargo(&["build", "--quiet", "--release"]).args(PACKAGES))
+}
+
 /// Builds all that is needed, and calls the demo or the benchmarks with `arguments`.
 ///
 /// # Errors
 /// What cannot be built or started, or fails.
 pub fn try_out(arguments: &[String]) -> Result<(), StepError> {
-    shell::run(shell::cargo(&["build", "--quiet", "--release"]).args(PACKAGES))?;
+    build()?;
     sample::build()?;
     shell::call(Command::new(shell::target().join("release/trials")).args(arguments))
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::shell::{self, StepError};
-use crate::{docker, python, sample};
+use crate::{docker, python, release, sample};
 
 /// Tests that need a Docker daemon have this in their names.
 const DOCKER_TESTS: &str = "docker_";
@@ -13,6 +13,8 @@ const DOCKER_TESTS: &str = "docker_";
 pub struct Options {
     /// Only tests whose names contain this, without formatting and lints.
     filter: Option<String>,
+    /// Every case of the fault matrix too, on the release binary.
+    full: bool,
 }
 
 impl Options {
@@ -22,9 +24,12 @@ impl Options {
     /// An option that does not exist.
     pub fn read(words: &[&str]) -> Result<Self, StepError> {
         match words {
-            [] => Ok(Self { filter: None }),
-            [filter] if !filter.starts_with('-') => Ok(Self { filter: Some((*filter).to_owned()) }),
-            _ => Err(StepError::Other("`cargo xtask test` takes one FILTER at most".to_owned())),
+            [] => Ok(Self { filter: None, full: false }),
+            ["--full"] => Ok(Self { filter: None, full: true }),
+            [filter] if !filter.starts_with('-') => {
+                Ok(Self { filter: Some((*filter).to_owned()), full: false })
+            }
+            _ => Err(StepError::Other("`cargo xtask test` takes `--full` or one FILTER".to_owned())),
         }
     }
 }
@@ -53,11 +58,22 @@ pub fn run(options: &Options) -> Result<(), StepError> {
         tests.args(["--skip", DOCKER_TESTS]);
     }
     shell::run(&mut tests)?;
+    if options.full {
+        every_fault()?;
+    }
     match docker {
         Ok(()) => println!("all tests passed, those with Docker too"),
         Err(reason) => report_skipped(&reason)?,
     }
     Ok(())
+}
+
+/// The whole fault matrix. Thousands of runs need a binary that is optimised.
+fn every_fault() -> Result<(), StepError> {
+    release::build()?;
+    let mut tests = shell::cargo(&["test", "--quiet", "--package", "pipeline-tests", "--test", "faults"]);
+    tests.args(["--", "--nocapture"]).env("PIPELINE_FAULTS", "all").env("PIPELINE_BINARY", release::binary());
+    shell::run(&mut tests)
 }
 
 /// `dig` and `curl`, which tests call; installed where Docker would be.

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::backoff::pause;
+use crate::backoff::Jitter;
 
 /// How long notifiers may take.
 #[derive(Clone, Copy, Debug)]
@@ -60,11 +60,13 @@ impl Notifications {
     pub(crate) fn start(
         notifiers: Vec<(String, Arc<dyn Notifier>)>,
         limits: NotifyLimits,
+        jitter: Jitter,
         complain: &Complaint,
     ) -> Self {
         let start = |(name, notifier): (String, Arc<dyn Notifier>)| {
             let (events, queue) = mpsc::unbounded_channel();
-            let delivery = Delivery { name: name.clone(), notifier, limits, complain: complain.clone() };
+            let delivery =
+                Delivery { name: name.clone(), notifier, limits, jitter, complain: complain.clone() };
             Queue { name, events, task: tokio::spawn(delivery.run(queue)) }
         };
         Self { queues: notifiers.into_iter().map(start).collect(), limits }
@@ -102,6 +104,7 @@ struct Delivery {
     name: String,
     notifier: Arc<dyn Notifier>,
     limits: NotifyLimits,
+    jitter: Jitter,
     complain: Complaint,
 }
 
@@ -123,7 +126,8 @@ impl Delivery {
         loop {
             match self.attempt(event).await {
                 Err(error) if error.retryable && attempt < self.limits.attempts => {
-                    tokio::time::sleep(pause(self.limits.backoff, attempt, Duration::MAX)).await;
+                    let pause = self.jitter.pause(&self.name, self.limits.backoff, attempt, Duration::MAX);
+                    tokio::time::sleep(pause).await;
                     attempt += 1;
                 }
                 result => return result,

@@ -5,7 +5,8 @@
 //! the run did not end as it should, it is run again without a fault. In the end the world has to be that
 //! of the undisturbed run, and no request of the app's users may have failed.
 //!
-//! The ordinary test takes a part of the cases, spread evenly; `PIPELINE_FAULTS=all` takes all of them.
+//! The ordinary test takes a part of the cases, spread evenly; `PIPELINE_FAULTS=all` takes all of them
+//! (`cargo xtask test --full`).
 
 mod place;
 mod proxy;
@@ -25,6 +26,9 @@ const PART: usize = 10;
 /// How many cases run at once: most of the time they wait.
 const WORKERS: usize = 6;
 
+/// How many run at once where there are thousands, on an optimised binary.
+const WORKERS_OF_ALL: usize = 20;
+
 struct Case {
     scenario: &'static Scenario,
     fault: Fault,
@@ -34,7 +38,8 @@ struct Case {
 #[test]
 fn the_world_is_as_it_should_be_whatever_fails_at_whichever_call() {
     let all = std::env::var("PIPELINE_FAULTS").is_ok_and(|which| which == "all");
-    let mut places: Vec<_> = (0..WORKERS).map(|_| Place::new()).collect();
+    let workers = if all { WORKERS_OF_ALL } else { WORKERS };
+    let mut places: Vec<_> = (0..workers).map(|_| Place::new()).collect();
     let (mut cases, mut wanted) = (Vec::new(), BTreeMap::new());
     for scenario in SCENARIOS {
         let undisturbed = scenario.undisturbed(&mut places[0]);

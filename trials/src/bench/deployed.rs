@@ -26,19 +26,29 @@ impl Deployed {
     pub(super) fn start(bench: &Bench) -> Result<Self, StepError> {
         let options = LocalCloudOptions { runtime: "process", speed: 60.0, inert: false };
         let cloud = LocalCloud::start_by(bench.program.clone(), &options).map_err(StepError::Other)?;
-        let state = tempfile::tempdir().map_err(StepError::file(std::env::temp_dir()))?;
-        let deployed = Self { cloud, state, program: bench.program.clone() };
+        let deployed = Self::on(cloud, bench)?;
         println!("deploying the sample");
         shell::quiet(&mut deployed.command(&sample(), "1"))?;
         Ok(deployed)
     }
 
+    /// On `cloud`, where nothing is deployed yet.
+    pub(super) fn on(cloud: LocalCloud, bench: &Bench) -> Result<Self, StepError> {
+        let state = tempfile::tempdir().map_err(StepError::file(std::env::temp_dir()))?;
+        Ok(Self { cloud, state, program: bench.program.clone() })
+    }
+
     /// `pipeline run` of `file`, which is the sample's, with a version.
     pub(super) fn command(&self, file: &Path, version: &str) -> Command {
+        self.subcommand("run", file, version)
+    }
+
+    /// `pipeline plan` or `pipeline run` of `file`.
+    pub(super) fn subcommand(&self, name: &str, file: &Path, version: &str) -> Command {
         let mut command = Command::new(&self.program);
         command
             .current_dir(shell::root())
-            .args(["run", "--var", &format!("version={version}"), "--file"])
+            .args([name, "--var", &format!("version={version}"), "--file"])
             .arg(file)
             .stdin(Stdio::null())
             .env("NO_COLOR", "1")
@@ -72,4 +82,17 @@ impl Deployed {
 /// The sample's `pipeline.toml`.
 pub(super) fn sample() -> PathBuf {
     shell::root().join("pipeline.toml")
+}
+
+/// A copy of the sample's file whose endpoint is at `address`, with the sample beside it.
+pub(super) fn through(folder: &Path, address: SocketAddr) -> Result<PathBuf, StepError> {
+    let original = std::fs::read_to_string(sample()).map_err(StepError::file(sample()))?;
+    let target = format!("target = \"aws\"\nendpoint_url = \"http://{address}\"");
+    let changed = original.replacen("target = \"local\"", &target, 1);
+    let file = folder.join("pipeline.toml");
+    std::fs::write(&file, changed).map_err(StepError::file(&file))?;
+    let examples = folder.join("examples");
+    std::os::unix::fs::symlink(shell::root().join("examples"), &examples)
+        .map_err(StepError::file(&examples))?;
+    Ok(file)
 }

@@ -10,7 +10,9 @@ mod balancer;
 mod cloud;
 mod deploy;
 mod deployed;
+mod engine;
 mod http;
+mod latency;
 mod machine;
 mod recorder;
 mod startup;
@@ -58,6 +60,10 @@ enum Part {
     Unchanged,
     /// A deployment against `aws ecs deploy`.
     Deploy,
+    /// Many stages without a cloud, and the journal.
+    Engine,
+    /// A plan and a first run with every call slowed down.
+    Latency,
     /// `pipeline --version` against `aws --version`, and the binary's size.
     Startup,
 }
@@ -147,6 +153,16 @@ impl Bench {
             Part::Deploy => {
                 let mut section = Section::new("The end of a deployment", "aws ecs deploy");
                 let measured = deploy::measure(self, &mut section).await;
+                (section, measured)
+            }
+            Part::Engine => {
+                let mut section = Section::new("The engine", "another");
+                let measured = engine::measure(self, &mut section);
+                (section, measured)
+            }
+            Part::Latency => {
+                let mut section = Section::new("Calls that take 50 ms longer", "critical path");
+                let measured = latency::measure(self, &mut section).await;
                 (section, measured)
             }
             Part::Startup => {

@@ -2,13 +2,13 @@
 //! the same library, and by one that only writes bytes.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
 use tokio::task::JoinSet;
 
-use super::deployed::{Deployed, sample};
+use super::deployed::{Deployed, sample, through};
 use super::http::{self, Connection, Message};
 use super::recorder::Recorder;
 use super::table::{Bound, NONE, Row, Section, figures, median};
@@ -74,19 +74,6 @@ async fn record(deployed: &Deployed, endpoint: SocketAddr) -> Result<Vec<Message
     let mut command = deployed.command(&file, "1");
     tokio::task::block_in_place(|| calls_of(&mut command))?;
     Ok(recorder.messages())
-}
-
-/// A copy of the sample's file whose endpoint is at `address`, with the sample beside it.
-fn through(folder: &Path, address: SocketAddr) -> Result<PathBuf, StepError> {
-    let original = std::fs::read_to_string(sample()).map_err(StepError::file(sample()))?;
-    let target = format!("target = \"aws\"\nendpoint_url = \"http://{address}\"");
-    let changed = original.replacen("target = \"local\"", &target, 1);
-    let file = folder.join("pipeline.toml");
-    std::fs::write(&file, changed).map_err(StepError::file(&file))?;
-    let examples = folder.join("examples");
-    std::os::unix::fs::symlink(shell::root().join("examples"), &examples)
-        .map_err(StepError::file(&examples))?;
-    Ok(file)
 }
 
 /// The program that makes the calls at once as an AWS client does: signed, with retries, each answer read.

@@ -12,6 +12,7 @@ use pipeline_sdk::{
 
 pub(crate) use build::Nodes;
 
+use crate::backoff::Jitter;
 use crate::config::{Definition, StageLimits, check};
 use crate::events::Emitter;
 use crate::expression::{OutputsOf, Template};
@@ -25,6 +26,7 @@ pub(crate) struct Session {
     pub(crate) definition: Arc<Definition>,
     pub(crate) emitter: Emitter,
     pub(crate) recorder: Arc<RunRecorder>,
+    pub(crate) jitter: Jitter,
 }
 
 impl Session {

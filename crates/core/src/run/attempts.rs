@@ -9,7 +9,6 @@ use pipeline_sdk::{
 };
 
 use super::takeover::partly;
-use crate::backoff::pause;
 use crate::config::StageLimits;
 use crate::node::{Node, ResolvedInputs, Session};
 use crate::plan::{PlannedStage, check_approved};
@@ -79,9 +78,11 @@ impl Work {
                 return Ended::Failed(error);
             }
             attempt += 1;
-            let pause = pause(FIRST_PAUSE, attempt, LONGEST_PAUSE);
+            let whose = self.node.name.as_str();
+            let pause = self.session.jitter.pause(whose, FIRST_PAUSE, attempt, LONGEST_PAUSE);
             self.warn(&error.error, attempt, pause);
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(pause) => {}
                 () = self.cancel.cancelled() => return Ended::Failed(error),
             }

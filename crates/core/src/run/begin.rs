@@ -7,6 +7,7 @@ use pipeline_sdk::{Event, Notifier, Registry, RunCommand, RunId, RunOutcome, Sta
 
 use super::takeover::{Earlier, Runs};
 use super::{Deployed, EngineError, Run};
+use crate::backoff::Jitter;
 use crate::cancel::Cancellation;
 use crate::config::Pipeline;
 use crate::events::{Emitter, EventSink};
@@ -29,6 +30,7 @@ pub struct Engine {
     store: Arc<dyn StateStore>,
     sink: EventSink,
     limits: NotifyLimits,
+    jitter: Jitter,
 }
 
 /// An environment that is held, and who asked for it.
@@ -67,13 +69,21 @@ impl Ground {
 impl Engine {
     /// An engine for `pipeline`, whose stages come from `registry`. What happens is told to `sink`.
     pub fn new(pipeline: Pipeline, registry: Registry, store: Arc<dyn StateStore>, sink: EventSink) -> Self {
-        Self { pipeline, registry, store, sink, limits: NotifyLimits::default() }
+        let (limits, jitter) = (NotifyLimits::default(), Jitter::new(rand::random()));
+        Self { pipeline, registry, store, sink, limits, jitter }
     }
 
     /// Other limits for notifiers.
     #[must_use]
     pub fn with_notify_limits(mut self, limits: NotifyLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Leaves nothing to chance: engines with the same seed make the same pauses between attempts.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.jitter = Jitter::new(seed);
         self
     }
 
@@ -227,7 +237,7 @@ impl Engine {
         let definition = self.pipeline.inner.clone();
         let redactor = definition.scope.redactor.clone();
         let emitter = Emitter::new(id, redactor.clone(), self.sink.clone());
-        emitter.notify(Notifications::start(notifiers, self.limits, &emitter.complaint()));
+        emitter.notify(Notifications::start(notifiers, self.limits, self.jitter, &emitter.complaint()));
         emitter.emit(Event::RunStarted {
             pipeline: definition.id.clone(),
             command: start.command,
@@ -256,7 +266,7 @@ impl Engine {
             })
         });
         Ok(Run {
-            session: Session { run: id, definition, emitter, recorder },
+            session: Session { run: id, definition, emitter, recorder, jitter: self.jitter },
             registry: self.registry.clone(),
             lock: lock.clone(),
             state: state.clone(),

@@ -1,8 +1,10 @@
 //! Random pipelines with random failures, against what a simple oracle says must come out.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use pipeline_sdk::{RunOutcome, StageOutcome, Value, json};
+use pipeline_core::Wait;
+use pipeline_sdk::{Mode, RunCommand, RunOutcome, StageOutcome, Value, json};
 use proptest::prelude::*;
 
 use crate::world::{Fault, Lab};
@@ -132,6 +134,43 @@ async fn check(case: Case) -> Result<(), TestCaseError> {
         prop_assert_eq!(lab.state().await.stages, records);
     }
     Ok(())
+}
+
+/// What a run with this seed tells and does, without what depends on the clock and on the process.
+async fn told(case: &Case, seed: u64) -> (Vec<Value>, Vec<String>) {
+    let lab = Lab::default();
+    lab.world.lock().unwrap().delay = Duration::from_millis(3);
+    if case.existed {
+        lab.run(&text(case, "old")).await;
+    }
+    for (i, fault) in case.faults.iter().enumerate() {
+        lab.fault(&format!("s{i}"), *fault);
+    }
+    lab.take_events();
+    lab.take_log();
+    let file = text(case, "new").replace("uses = \"thing\"\n", "uses = \"thing\"\nretry = 2\n");
+    let engine = lab.engine(&file).with_seed(seed);
+    let mut run = engine.begin(RunCommand::Run, "test", lab.cancel.clone(), Wait::never()).await.unwrap();
+    let plan = run.plan(Mode::Converge).await.unwrap();
+    run.apply(plan).await;
+    let events = lab.take_events().into_iter().map(|event| {
+        let mut event = serde_json::to_value(event).unwrap();
+        event.as_object_mut().unwrap().remove("elapsed_ms");
+        event
+    });
+    (events.collect(), lab.take_log())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 50, ..ProptestConfig::default() })]
+    #[test]
+    fn the_same_seed_gives_the_same_run(case in cases(), seed in any::<u64>()) {
+        let runtime = || {
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+        };
+        let first = runtime().block_on(told(&case, seed));
+        prop_assert_eq!(runtime().block_on(told(&case, seed)), first);
+    }
 }
 
 proptest! {
