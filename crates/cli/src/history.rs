@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use jiff::{Timestamp, Unit};
 use pipeline_core::{
-    Entry, JournalError, LockStatus, Pipeline, Prospect, Record, RecoveredStage, RunJournal, RunState,
-    StageState, StateStore, Stop,
+    Entry, JournalError, LockStatus, Pipeline, Prospect, Record, Recovered, RecoveredStage, RunJournal,
+    RunState, StageState, StateStore, Stop,
 };
 use pipeline_sdk::{Action, Done, RunCommand, RunId, RunOutcome};
 use serde_json::{Value, json};
@@ -113,7 +113,10 @@ fn show_runs(out: &mut dyn Write, told: &[Told], environment: &str, json: bool) 
 fn taken_over_by(told: &[Told], at: usize) -> Option<RunId> {
     let run = told[at].0;
     told[..at].iter().rev().find_map(|(later, loaded)| {
-        let inherits = loaded.as_ref().ok()?.recovered.began.as_ref()?.inherits.as_ref()?;
+        let Recovered { began: Some(began), plan: Some(_), .. } = &loaded.as_ref().ok()?.recovered else {
+            return None;
+        };
+        let inherits = began.inherits.as_ref()?;
         (inherits.run == run).then_some(*later)
     })
 }
@@ -288,19 +291,24 @@ fn in_words(entry: &Entry, journal: &RunJournal) -> String {
     }
 }
 
-/// The newest run that came as far as to say that it began.
+/// The run to tell about: the newest, unless it did not come to a plan and one before it is unfinished.
 async fn newest(
     store: &dyn StateStore,
     environment: &str,
     runs: &[RunId],
 ) -> Result<Option<RunJournal>, CommandError> {
+    let mut newest = None;
     for &run in runs.iter().rev() {
         let journal = load(store, environment, run).await?;
-        if journal.recovered.began.is_some() {
+        if journal.recovered.plan.is_none() {
+            newest = newest.or_else(|| journal.recovered.began.is_some().then_some(journal));
+        } else if newest.is_none() || journal.recovered.is_unfinished() {
             return Ok(Some(journal));
+        } else {
+            break;
         }
     }
-    Ok(None)
+    Ok(newest)
 }
 
 async fn try_status(options: &FileOptions) -> Result<Exit, CommandError> {

@@ -60,6 +60,10 @@ async fn take(options: &FileOptions) -> Result<Exit, CommandError> {
     let environment = &pipeline.id().environment;
     let broken = state::open(&pipeline).await?.break_lock(environment).await.map_err(EngineError::from)?;
     let mut out = io::stdout().lock();
+    if options.json {
+        writeln!(out, "{}", serde_json::json!({ "taken_from": broken }))?;
+        return Ok(Exit::Succeeded);
+    }
     match broken {
         Some(holder) => writeln!(out, "the lock of `{environment}` was taken from: {holder}")?,
         None => writeln!(out, "nobody holds `{environment}`")?,

@@ -26,7 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {
     /// Neither a folder nor a bucket.
-    #[error("a state cannot be kept in `{0}`: name a folder, or a bucket as `s3://BUCKET/PREFIX`")]
+    #[error(
+        "a state cannot be kept in `{0}`: name a folder, or a bucket as `s3://BUCKET/PREFIX`, with `?region=REGION` \
+         behind it if the bucket is in another region"
+    )]
     Place(String),
     /// `[cloud]` cannot be read.
     #[error(transparent)]
@@ -48,7 +51,15 @@ pub(crate) enum StateError {
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     Folder(PathBuf),
-    Bucket { name: String, prefix: String },
+    Bucket(Bucket),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Bucket {
+    name: String,
+    prefix: String,
+    /// If it is another one than that of what is deployed.
+    region: Option<String>,
 }
 
 impl Place {
@@ -69,11 +80,14 @@ impl Place {
                 false => Ok(Self::Folder(base.join(text))),
             };
         };
+        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let region = query.map(|query| query.strip_prefix("region=").unwrap_or_default());
         let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        match name {
-            "" => Err(StateError::Place(text.to_owned())),
-            _ => Ok(Self::Bucket { name: name.to_owned(), prefix: prefix.to_owned() }),
+        if name.is_empty() || region.is_some_and(str::is_empty) {
+            return Err(StateError::Place(text.to_owned()));
         }
+        let [name, prefix] = [name, prefix].map(str::to_owned);
+        Ok(Self::Bucket(Bucket { name, prefix, region: region.map(str::to_owned) }))
     }
 }
 
@@ -85,8 +99,10 @@ pub(crate) async fn open(pipeline: &Pipeline) -> Result<Arc<dyn StateStore>, Sta
     Ok(match Place::of(pipeline)? {
         None => Arc::new(LocalStore::beside(pipeline.directory())),
         Some(Place::Folder(folder)) => Arc::new(LocalStore::new(folder)),
-        Some(Place::Bucket { name, prefix }) => {
-            let store = bucket(&name, &host::settings(pipeline.cloud())?).await?;
+        Some(Place::Bucket(Bucket { name, prefix, region })) => {
+            let settings = host::settings(pipeline.cloud())?;
+            let region = region.or_else(|| settings.region.clone());
+            let store = bucket(&name, &Settings { region, ..settings }).await?;
             Arc::new(ObjectStateStore::new(store, prefix))
         }
     })
@@ -144,11 +160,16 @@ mod tests {
         let read = |text: &str| Place::read(text, Path::new("/app")).ok();
         assert_eq!(read("states"), Some(Place::Folder("/app/states".into())));
         assert_eq!(read("/var/states"), Some(Place::Folder("/var/states".into())));
-        let bucket =
-            |name: &str, prefix: &str| Some(Place::Bucket { name: name.into(), prefix: prefix.into() });
-        assert_eq!(read("s3://team"), bucket("team", ""));
-        assert_eq!(read("s3://team/shop/eu"), bucket("team", "shop/eu"));
-        for wrong in ["", "s3://", "s3:///prefix", "gs://team/shop"] {
+        let bucket = |name: &str, prefix: &str, region: Option<&str>| {
+            let region = region.map(str::to_owned);
+            Some(Place::Bucket(Bucket { name: name.into(), prefix: prefix.into(), region }))
+        };
+        assert_eq!(read("s3://team"), bucket("team", "", None));
+        assert_eq!(read("s3://team/shop/eu"), bucket("team", "shop/eu", None));
+        assert_eq!(read("s3://team/shop?region=eu-west-1"), bucket("team", "shop", Some("eu-west-1")));
+        for wrong in
+            ["", "s3://", "s3:///prefix", "gs://team/shop", "s3://team?region=", "s3://team?place=eu"]
+        {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

@@ -13,6 +13,10 @@ use pipeline_sdk::{
     RunCommand, RunOutcome, Stage, StageError, StageKind, StagePlan, async_trait, json,
 };
 
+/// The allocator of the `pipeline` program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How many layers the stages are in.
 const LAYERS: usize = 50;
 

@@ -41,12 +41,12 @@ impl Earlier {
         Ok(Self { run, recovered: loaded.recovered })
     }
 
-    /// The newest run that began, if it is unfinished. All before it are looked after: every run begins with
-    /// that. One that was killed before it could even write that it began has looked after nothing.
+    /// The newest run that had a plan, if it is unfinished. All before it are looked after: every run begins with
+    /// that. One that did not come to a plan has done nothing, and looked after nothing.
     pub(crate) async fn unfinished(runs: &Runs<'_>) -> Result<Option<Self>, EngineError> {
         for &run in runs.ids.iter().rev() {
             let earlier = Self::read(runs, run).await?;
-            if earlier.recovered.began.is_some() {
+            if earlier.recovered.plan.is_some() {
                 return Ok(earlier.recovered.is_unfinished().then_some(earlier));
             }
         }
@@ -58,7 +58,7 @@ impl Earlier {
         let mut looked_after = Vec::new();
         for &run in runs.ids.iter().rev() {
             let earlier = Self::read(runs, run).await?;
-            let Some(began) = &earlier.recovered.began else { continue };
+            let Recovered { began: Some(began), plan: Some(_), .. } = &earlier.recovered else { continue };
             if let Some(inherited) = &began.inherits {
                 looked_after.push(inherited.run);
             }
@@ -108,12 +108,6 @@ impl Earlier {
         let stages = self.recovered.stages.iter();
         let stages = stages.filter(|(_, stage)| left(stage.state) && !stage.done.is_empty());
         let done = stages.map(|(name, stage)| (name.clone(), stage.done.clone())).collect();
-        // Before its plan is known it has at least what it inherits.
-        let began = self.recovered.began.as_ref().and_then(|began| began.inherits.as_ref());
-        let done = match (&self.recovered.plan, began) {
-            (None, Some(inherited)) => inherited.done.clone(),
-            _ => done,
-        };
         Inherited { run: self.run, done }
     }
 

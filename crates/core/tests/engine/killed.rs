@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::disk::{Disk, OnDisk};
 use crate::random::{Case, cases, text};
-use crate::world::{Fault, Lab};
+use crate::world::{Fault, Lab, PAIR};
 
 /// Counts the writes that are left, and tells when there are none.
 #[derive(Clone)]
@@ -182,8 +182,6 @@ proptest! {
     }
 }
 
-const PAIR: &str = "[stages.a]\nuses = \"thing\"\n[stages.b]\nuses = \"thing\"\nneeds = [\"a\"]\n";
-
 #[tokio::test]
 async fn a_removal_that_is_killed_anywhere_goes_on() {
     for writes in 1.. {
@@ -201,16 +199,36 @@ async fn a_removal_that_is_killed_anywhere_goes_on() {
     }
 }
 
+/// A run of `PAIR` was killed when it had made `a`; `b` would fail.
+async fn half_done() -> Lab {
+    for writes in 1.. {
+        let lab = Lab::default();
+        lab.fault("b", Fault::Panic);
+        assert!(lab.until_killed(PAIR, Mode::Converge, &Power::for_writes(writes, true)).await.is_none());
+        if lab.things().contains_key("a") {
+            return lab;
+        }
+    }
+    unreachable!("it makes `a` first")
+}
+
+/// Whoever takes over may find that nothing can be planned, and has not looked after anything then.
+#[tokio::test]
+async fn a_run_that_takes_over_and_cannot_plan_leaves_it_to_the_next() {
+    let lab = half_done().await;
+    lab.fault("b", Fault::Plan);
+    let begun = lab.engine(PAIR).begin(RunCommand::Run, "test", lab.cancel.clone(), Wait::never()).await;
+    assert!(begun.unwrap().plan(Mode::Converge).await.is_err());
+    assert_eq!(lab.rollback(PAIR).await.unwrap().outcome, RunOutcome::Succeeded);
+    assert!(lab.things().is_empty());
+    let nothing = lab.rollback(PAIR).await.unwrap_err();
+    assert!(matches!(nothing, EngineError::NothingToUndo(_)), "{nothing}");
+}
+
 /// Whoever takes over may be killed before it has written that it did.
 #[tokio::test]
 async fn a_run_that_did_not_come_to_begin_hides_no_earlier_one() {
-    let (mut lab, mut writes) = (Lab::default(), 0);
-    while !lab.things().contains_key("a") {
-        writes += 1;
-        lab = Lab::default();
-        lab.fault("b", Fault::Panic);
-        assert!(lab.until_killed(PAIR, Mode::Converge, &Power::for_writes(writes, true)).await.is_none());
-    }
+    let lab = half_done().await;
     let run = RunId::generate();
     let journal =
         Journal::create(StateStore::journal(&lab.store, "local", run), run, Redactor::default()).unwrap();

@@ -6,7 +6,7 @@ use pipeline_core::{Engine, StateLock, StoreError};
 use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, async_trait};
 
 use crate::disk::{Disk, OnDisk};
-use crate::world::{Fault, Lab};
+use crate::world::{Fault, Lab, PAIR};
 
 const CHAIN: &str = r#"
 [stages.a]
@@ -185,5 +185,25 @@ async fn what_a_first_attempt_has_done_is_undone_although_the_second_finds_nothi
     assert_eq!(lab.take_calls("apply"), ["a", "b"]);
     assert_eq!(outcomes(&report)[0], StageOutcome::RolledBack);
     assert_eq!(report.outcome, RunOutcome::RolledBack);
+    assert!(lab.things().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stage_that_takes_too_long_is_stopped_and_tried_again_as_often_as_it_may() {
+    let lab = Lab::default();
+    lab.fault("b", Fault::UntilCancelled);
+    let began = tokio::time::Instant::now();
+    let limited = PAIR.replace("needs", "timeout = \"1m\"\nretry = 2\nneeds");
+    let report = lab.run(&limited).await;
+    assert_eq!(report.outcome, RunOutcome::RolledBack);
+    let error = "stage `b`: it did not end within its timeout of 60s and was stopped";
+    assert_eq!(report.error.as_deref(), Some(error));
+    assert_eq!(report.help.as_deref(), Some("raise `timeout` of the stage, or look at what it waits for"));
+    assert_eq!(lab.take_calls("apply"), ["a", "b", "b", "b"]);
+    let took = began.elapsed().as_secs_f64();
+    assert!(
+        (181.5..183.5).contains(&took),
+        "three minutes, and pauses of one and two seconds at most: {took}"
+    );
     assert!(lab.things().is_empty());
 }

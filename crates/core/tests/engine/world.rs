@@ -14,6 +14,9 @@ use pipeline_sdk::{
 };
 use tokio::sync::Notify;
 
+/// Two stages, one after the other.
+pub(crate) const PAIR: &str = "[stages.a]\nuses = \"thing\"\n[stages.b]\nuses = \"thing\"\nneeds = [\"a\"]\n";
+
 /// How a stage misbehaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fault {
