@@ -69,6 +69,20 @@ impl AwsError {
         self.has_word(&["AlreadyExists", "Duplicate", "AlreadyExist"])
     }
 
+    /// Whether the same call may well work a moment later: it was throttled, AWS is in trouble, or no answer came
+    /// that could be read.
+    pub fn is_temporary(&self) -> bool {
+        const WORDS: &[&str] = &[
+            "Throttl",
+            "RateExceeded",
+            "RequestLimitExceeded",
+            "ServerException",
+            "Internal",
+            "Unavailable",
+        ];
+        self.code.is_none() || self.has_word(WORDS)
+    }
+
     fn has_word(&self, words: &[&str]) -> bool {
         self.code.as_deref().is_some_and(|code| words.iter().any(|word| code.contains(word)))
     }

@@ -6,13 +6,14 @@
 //! of the undisturbed run, and no request of the app's users may have failed.
 //!
 //! The ordinary test takes a part of the cases, spread evenly; `PIPELINE_FAULTS=all` takes all of them
-//! (`cargo xtask test --full`).
+//! (`cargo xtask test --full`), and the name of a case, such as `create, AnswerDropped at call 135`, only that one.
 
 mod place;
 mod proxy;
 mod scenario;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,15 +30,25 @@ const WORKERS: usize = 6;
 /// How many run at once where there are thousands, on an optimised binary.
 const WORKERS_OF_ALL: usize = 20;
 
+/// How often the test says how far it is.
+const EVERY: usize = 100;
+
 struct Case {
     scenario: &'static Scenario,
     fault: Fault,
     at: usize,
 }
 
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {:?} at call {}", self.scenario.name, self.fault, self.at)
+    }
+}
+
 #[test]
 fn the_world_is_as_it_should_be_whatever_fails_at_whichever_call() {
-    let all = std::env::var("PIPELINE_FAULTS").is_ok_and(|which| which == "all");
+    let asked = std::env::var("PIPELINE_FAULTS").unwrap_or_default();
+    let all = asked == "all";
     let workers = if all { WORKERS_OF_ALL } else { WORKERS };
     let mut places: Vec<_> = (0..workers).map(|_| Place::new()).collect();
     let (mut cases, mut wanted) = (Vec::new(), BTreeMap::new());
@@ -46,15 +57,26 @@ fn the_world_is_as_it_should_be_whatever_fails_at_whichever_call() {
         let generated = generate(scenario, &undisturbed.calls);
         println!("{}: {} calls, {} cases", scenario.name, undisturbed.calls.len(), generated.len());
         wanted.insert(scenario.name, undisturbed.world);
-        let count = if all { generated.len() } else { PART };
-        let step = generated.len() as f64 / count as f64;
-        let picked = (0..count).map(|number| (number as f64 * step) as usize);
-        let mut generated: Vec<_> = generated.into_iter().map(Some).collect();
-        cases.extend(picked.filter_map(|number| generated[number].take()));
+        cases.extend(pick(generated, &asked));
     }
+    assert!(!cases.is_empty(), "there is no case `{asked}`");
     let failures = carry_out(&cases, places, &wanted);
     println!("{} cases ran, {} failed", cases.len(), failures.len());
-    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    assert!(failures.is_empty(), "failed:\n{}", failures.join("\n"));
+}
+
+/// Those of `cases` that are asked for.
+fn pick(cases: Vec<Case>, asked: &str) -> Vec<Case> {
+    match asked {
+        "all" => cases,
+        "" => {
+            let step = cases.len() as f64 / PART as f64;
+            let picked: Vec<_> = (0..PART).map(|number| (number as f64 * step) as usize).collect();
+            let cases = cases.into_iter().enumerate();
+            cases.filter(|(number, _)| picked.contains(number)).map(|(_, case)| case).collect()
+        }
+        name => cases.into_iter().filter(|case| case.to_string() == name).collect(),
+    }
 }
 
 /// Each fault at each call where it can make a difference.
@@ -76,12 +98,16 @@ fn carry_out(cases: &[Case], places: Vec<Place>, wanted: &BTreeMap<&str, String>
         for mut place in places {
             let (next, failures) = (&next, &failures);
             scope.spawn(move || {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
+                loop {
+                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    let Some(case) = cases.get(number) else { return };
+                    if number > 0 && number.is_multiple_of(EVERY) {
+                        println!("{number} of {} cases begun", cases.len());
+                    }
                     let wanted = &wanted[case.scenario.name];
                     if let Err(reason) = case.scenario.disturbed(&mut place, case.fault, case.at, wanted) {
-                        let case = format!("{}, {:?} at call {}", case.scenario.name, case.fault, case.at);
-                        println!("FAILED {case}");
-                        failures.lock().expect("failures").push(format!("{case}: {reason}"));
+                        println!("FAILED {case}: {reason}");
+                        failures.lock().expect("failures").push(case.to_string());
                     }
                 }
             });

@@ -52,7 +52,7 @@ async fn unchanged(bench: &Bench, section: &mut Section) -> Result<(), StepError
         }
     }
     let (took, chain) = (median(plans.iter().copied()), chain(&plans, &longer));
-    let allowed = ROUND_TRIPS * DELAY.as_secs_f64() * 1000.0 + BESIDES;
+    let allowed = ROUND_TRIPS * DELAY.as_millis() as f64 + BESIDES;
     let said = format!("{} ms: {calls} calls, {} after each other", figures(took), figures(chain));
     section.rows.push(Row::new("a plan with nothing changed", said, NONE).judged(
         took,

@@ -156,7 +156,7 @@ impl Bench {
                 (section, measured)
             }
             Part::Engine => {
-                let mut section = Section::new("The engine", "another");
+                let mut section = Section::new("The engine", "Terraform");
                 let measured = engine::measure(self, &mut section);
                 (section, measured)
             }

@@ -7,10 +7,12 @@
 mod document;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_sdk_ecs::types::{SortOrder, Tag, TaskDefinitionField, TaskDefinitionStatus};
 use aws_smithy_types::body::SdkBody;
-use pipeline_aws::{Attributes, Aws, AwsResult, Known, Ownership, Reading, Resource, Tags};
+use aws_smithy_types::retry::RetryConfig;
+use pipeline_aws::{Attributes, Aws, AwsError, AwsResult, Known, Ownership, Reading, Resource, Tags};
 use pipeline_sdk::{
     Action, Context, Recorded, ResourceId, StageError, Unknown, Value, async_trait, contains_unknown, json,
 };
@@ -23,6 +25,11 @@ pub(crate) const KIND: &str = "ecs:taskdefinition";
 
 /// The tag that holds the fingerprint.
 const FINGERPRINT: &str = "pipeline:fingerprint";
+
+/// How often a registration is tried, and the pauses between.
+const ATTEMPTS: u32 = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How many revisions back an undo looks for the one to return to.
 const LOOK_BACK: i32 = 20;
@@ -116,7 +123,29 @@ impl TaskDefinition {
 
     /// Registers what is wanted, as JSON: the user's own file may hold any field that AWS knows, also
     /// one that this version of the SDK does not.
+    ///
+    /// ECS takes no token that would make a second request the same as the first, and would register a second
+    /// revision. So the SDK does not repeat it by itself: after a failure that may hide a success the newest
+    /// revision is looked at before.
     async fn register(&self, desired: &Attributes) -> Result<(), StageError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..ATTEMPTS {
+            match self.register_once(desired).await {
+                Err(error) if AwsError::behind(&error).is_some_and(AwsError::is_temporary) => {}
+                ended => return ended,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let newest = self.revision(self.family()).await?;
+            let fingerprint = newest.as_ref().and_then(|newest| newest.attributes.text("fingerprint"));
+            if fingerprint == Some(desired.need("fingerprint")?) {
+                return Ok(());
+            }
+        }
+        self.register_once(desired).await
+    }
+
+    async fn register_once(&self, desired: &Attributes) -> Result<(), StageError> {
         let Some(Wanted { document, roles, .. }) = &self.wanted else {
             return Err(StageError::failed(
                 "an older revision is no longer there, so it cannot be brought back",
@@ -130,7 +159,9 @@ impl TaskDefinition {
             return Err(StageError::failed("the roles of the task definition are not known"));
         };
         let body = document.body(&execution, &task, &tags)?;
-        let call = self.aws.ecs().register_task_definition().customize().mutate_request(move |request| {
+        let once = aws_sdk_ecs::Config::builder().retry_config(RetryConfig::disabled());
+        let call = self.aws.ecs().register_task_definition().customize().config_override(once);
+        let call = call.mutate_request(move |request| {
             let length = body.len();
             request.headers_mut().insert("content-length", length.to_string());
             *request.body_mut() = SdkBody::from(body.clone());
@@ -162,7 +193,7 @@ impl TaskDefinition {
 }
 
 fn is_missing(error: &StageError) -> bool {
-    let aws = pipeline_aws::AwsError::behind(error);
+    let aws = AwsError::behind(error);
     aws.is_some_and(|aws| aws.is(&["ClientException"]) && aws.message.contains("Unable to describe"))
 }
 
