@@ -129,53 +129,39 @@ impl Bench {
 
     /// Measures one part; a failure comes with the section that it leaves empty.
     async fn measure(&self, part: Part) -> Result<Section, (Section, StepError)> {
-        let (mut section, measured) = match part {
-            Part::Traffic => {
-                let mut section = Section::new("Traffic while something is deployed", "");
-                let measured = traffic::measure(self, &mut section).await;
-                (section, measured)
-            }
-            Part::Balancer => {
-                let mut section = Section::new("Load balancer", "haproxy");
-                let measured = balancer::measure(self, &mut section).await;
-                (section, measured)
-            }
-            Part::Cloud => {
-                let mut section = Section::new("Embedded cloud", "moto_server");
-                let measured = cloud::measure(self, &mut section).await;
-                (section, measured)
-            }
-            Part::Unchanged => {
-                let mut section = Section::new("A run with nothing changed", "its calls at once");
-                let measured = unchanged::measure(self, &mut section).await;
-                (section, measured)
-            }
-            Part::Deploy => {
-                let mut section = Section::new("The end of a deployment", "aws ecs deploy");
-                let measured = deploy::measure(self, &mut section).await;
-                (section, measured)
-            }
-            Part::Engine => {
-                let mut section = Section::new("The engine", "Terraform");
-                let measured = engine::measure(self, &mut section);
-                (section, measured)
-            }
-            Part::Latency => {
-                let mut section = Section::new("Calls that take 50 ms longer", "critical path");
-                let measured = latency::measure(self, &mut section).await;
-                (section, measured)
-            }
-            Part::Startup => {
-                let mut section = Section::new("Start and size", "aws");
-                let measured = startup::measure(self, &mut section);
-                (section, measured)
-            }
+        let mut section = part.section();
+        let measured = match part {
+            Part::Traffic => traffic::measure(self, &mut section).await,
+            Part::Balancer => balancer::measure(self, &mut section).await,
+            Part::Cloud => cloud::measure(self, &mut section).await,
+            Part::Unchanged => unchanged::measure(self, &mut section).await,
+            Part::Deploy => deploy::measure(self, &mut section).await,
+            Part::Engine => engine::measure(self, &mut section),
+            Part::Latency => latency::measure(self, &mut section).await,
+            Part::Startup => startup::measure(self, &mut section),
         };
         if let Err(error) = measured {
             section.rows.clear();
             return Err((section, error));
         }
         Ok(section)
+    }
+}
+
+impl Part {
+    /// Its table, with nothing in it yet.
+    fn section(self) -> Section {
+        let (title, other) = match self {
+            Self::Traffic => ("Traffic while something is deployed", ""),
+            Self::Balancer => ("Load balancer", "haproxy"),
+            Self::Cloud => ("Embedded cloud", "moto_server"),
+            Self::Unchanged => ("A run with nothing changed", "its calls at once"),
+            Self::Deploy => ("The end of a deployment", "aws ecs deploy"),
+            Self::Engine => ("The engine", "Terraform"),
+            Self::Latency => ("Calls that take 50 ms longer", "critical path"),
+            Self::Startup => ("Start and size", "aws"),
+        };
+        Section::new(title, other)
     }
 }
 
