@@ -25,8 +25,8 @@ pub(super) type NamedNotifier = (String, Arc<dyn Notifier>);
 
 /// Begins runs of one pipeline.
 pub struct Engine {
-    pipeline: Pipeline,
-    registry: Registry,
+    pub(super) pipeline: Pipeline,
+    pub(super) registry: Registry,
     store: Arc<dyn StateStore>,
     sink: EventSink,
     limits: NotifyLimits,
@@ -108,15 +108,6 @@ impl Engine {
         let mut ground = self.take(target.into(), cancel, wait).await?;
         let run = self.begin_on(&mut ground, command, notifiers).await;
         ground.unless_failed(run).await
-    }
-
-    /// The pipeline whose runs it begins.
-    pub(super) fn pipeline(&self) -> &Pipeline {
-        &self.pipeline
-    }
-
-    pub(super) fn registry(&self) -> &Registry {
-        &self.registry
     }
 
     pub(super) async fn take(

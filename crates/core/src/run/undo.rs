@@ -91,7 +91,7 @@ impl Engine {
         if !ground.runs.contains(&earlier) {
             return Err(EngineError::NothingToDeploy(format!("there is no run {earlier}")));
         }
-        if !self.pipeline().inner.stages.iter().any(StageConfig::deploys) {
+        if !self.pipeline.inner.stages.iter().any(StageConfig::deploys) {
             return Err(EngineError::NothingToDeploy("no stage of this pipeline deploys an app".to_owned()));
         }
         let deployed = Deployed::by(&Earlier::read(&self.runs(ground), earlier).await?)?;
@@ -102,7 +102,7 @@ impl Engine {
             Some(unfinished) => self.undo_first(ground, &unfinished).await?,
             None => {}
         }
-        let stages = self.pipeline().stages().map(|(name, _)| name.clone()).collect();
+        let stages = self.pipeline.stages().map(|(name, _)| name.clone()).collect();
         let start = Start {
             command: RunCommand::Rollback,
             stages,
@@ -142,7 +142,7 @@ impl Engine {
         let inherits = earlier.inheritance(last);
         let before = earlier.before(&ground.state);
         let stages = earlier.undo_stages(&inherits);
-        let nodes = Nodes::of_plan(&stages, self.registry(), &before).map_err(EngineError::Plan)?;
+        let nodes = Nodes::of_plan(&stages, &self.registry, &before).map_err(EngineError::Plan)?;
         let stages: Vec<_> = nodes.order.order().iter().map(|&index| stages[index].clone()).collect();
         let start = Start {
             command: RunCommand::Rollback,
