@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pipeline_local_cloud::{Cloud, CloudOptions, RuntimeChoice};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{CloudCommandError, CloudRecord, take_lock};
@@ -16,6 +16,8 @@ pub(super) async fn serve(folder: &Path, serving: &Serving) -> Result<(), CloudC
         let _ = rustix::process::setsid();
     }
     start_log();
+    // Heard from now on: whoever reads that it listens may tell it to stop at once.
+    let signals = Signals::listen()?;
     let _lock = take_lock(folder, serving)?;
     let cloud = Cloud::start(CloudOptions {
         directory: Some(folder.to_owned()),
@@ -39,7 +41,7 @@ pub(super) async fn serve(folder: &Path, serving: &Serving) -> Result<(), CloudC
     if !serving.detached {
         println!("listening on {}; Ctrl-C stops", record.endpoint);
     }
-    told_to_stop().await?;
+    signals.told_to_stop().await;
     Ok(cloud.stop().await?)
 }
 
@@ -48,12 +50,21 @@ fn start_log() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
-async fn told_to_stop() -> Result<(), CloudCommandError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(CloudCommandError::Spawn)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CloudCommandError::Spawn)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, CloudCommandError> {
+        let on = |kind| signal(kind).map_err(CloudCommandError::Spawn);
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn told_to_stop(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
