@@ -7,7 +7,7 @@ use crate::sample;
 use crate::shell::{self, StepError};
 
 /// The packages, in one build: what they share is then built once, with the same features.
-const PACKAGES: [&str; 4] = ["--package", "pipeline-cli", "--package", "trials"];
+pub(crate) const PACKAGES: [&str; 4] = ["--package", "pipeline-cli", "--package", "trials"];
 
 /// The release binary of `pipeline`, once [`try_out`] has built it.
 pub fn binary() -> PathBuf {

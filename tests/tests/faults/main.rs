@@ -8,6 +8,7 @@
 //! The ordinary test takes a part of the cases, spread evenly; `PIPELINE_FAULTS=all` takes all of them
 //! (`cargo xtask test --full`), and the name of a case, such as `create, AnswerDropped at call 135`, only that one.
 
+mod cloud;
 mod place;
 mod proxy;
 mod scenario;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use place::Place;
 use proxy::{Call, Fault};
@@ -28,7 +30,7 @@ const PART: usize = 10;
 const WORKERS: usize = 6;
 
 /// How many run at once where there are thousands, on an optimised binary.
-const WORKERS_OF_ALL: usize = 20;
+const WORKERS_OF_ALL: usize = 24;
 
 /// How often the test says how far it is.
 const EVERY: usize = 100;
@@ -60,8 +62,9 @@ fn the_world_is_as_it_should_be_whatever_fails_at_whichever_call() {
         cases.extend(pick(generated, &asked));
     }
     assert!(!cases.is_empty(), "there is no case `{asked}`");
+    let began = Instant::now();
     let failures = carry_out(&cases, places, &wanted);
-    println!("{} cases ran, {} failed", cases.len(), failures.len());
+    println!("{} cases ran in {} s, {} failed", cases.len(), began.elapsed().as_secs(), failures.len());
     assert!(failures.is_empty(), "failed:\n{}", failures.join("\n"));
 }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::cloud::Cloud;
 use crate::proxy::Proxy;
 
 const HOST: &str = "hello-local.pipeline.test";
@@ -20,32 +21,30 @@ const HOST: &str = "hello-local.pipeline.test";
 /// Requests per second while a deployment is disturbed.
 const RATE: u32 = 50;
 
-/// How much faster than real time the cloud's waits pass.
-const SPEED: &str = "600";
+const CERTIFICATES: &str = "certificates.pem";
 
 pub(crate) struct Place {
     folder: TempDir,
     pub(crate) runtime: Runtime,
     pub(crate) proxy: Proxy,
+    /// Always at the same port, which the state knows.
     port: u16,
+    cloud: Option<Cloud>,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("pipeline-faults-").tempdir().expect("folder");
+        let folder = folder();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("runtime");
-        cloud(folder.path(), &["start", "--port", "0", "--runtime", "simulated", "--speed", SPEED]);
-        let endpoint = status(folder.path())["endpoint"].as_str().unwrap_or_default().to_owned();
-        let address: SocketAddr =
-            endpoint.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an endpoint");
-        let proxy = runtime.block_on(Proxy::start(address));
-        let place = Self { folder, runtime, proxy, port: address.port() };
+        let cloud = Cloud::start(&folder.path().join("now/cloud"), 0);
+        let proxy = runtime.block_on(Proxy::start(cloud.address));
+        let mut place = Self { folder, runtime, proxy, port: cloud.address.port(), cloud: Some(cloud) };
         place.write_pipeline();
-        place.stop();
+        place.write_certificates();
         place.keep("nothing");
         place
     }
@@ -73,24 +72,31 @@ impl Place {
         fs::write(context.join("hello"), "a program").expect("written");
     }
 
+    /// What the runs trust. They speak to nobody but the proxy; to read all that this machine trusts would be
+    /// a seventh of a plan.
+    fn write_certificates(&self) {
+        let status = self.status().expect("a status");
+        let certificates = status["certificate_authority"].as_str().expect("certificates");
+        fs::write(self.path(CERTIFICATES), certificates).expect("written");
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn cloud(&self, args: &[&str]) -> String {
-        cloud(self.folder.path(), args)
+    pub(crate) fn status(&self) -> Result<Value, String> {
+        let cloud = self.cloud.as_ref().expect("a running cloud");
+        self.runtime.block_on(cloud.status())
     }
 
-    pub(crate) fn status(&self) -> Value {
-        status(self.folder.path())
+    /// Ends the cloud; what is there is of no more use.
+    pub(crate) fn end(&mut self) {
+        self.cloud = None;
     }
 
-    pub(crate) fn stop(&self) {
-        self.cloud(&["stop"]);
-    }
-
-    /// Keeps the stopped cloud and the state under a name.
-    pub(crate) fn keep(&self, name: &str) {
+    /// Stops the cloud and keeps it and the state under a name.
+    pub(crate) fn keep(&mut self, name: &str) {
+        self.cloud.take().expect("a running cloud").stop();
         copy(&self.path("now"), &self.path(name));
     }
 
@@ -99,12 +105,12 @@ impl Place {
     }
 
     /// Puts the cloud and the state back as they were kept, and starts the cloud.
-    pub(crate) fn restore(&self, name: &str) {
+    pub(crate) fn restore(&mut self, name: &str) {
+        self.end();
         let now = self.path("now");
         fs::remove_dir_all(&now).expect("removed");
         copy(&self.path(name), &now);
-        let port = self.port.to_string();
-        self.cloud(&["start", "--port", &port, "--runtime", "simulated", "--speed", SPEED]);
+        self.cloud = Some(Cloud::start(&self.path("now/cloud"), self.port));
     }
 
     fn command(&self, args: &[&str]) -> Pipeline {
@@ -112,6 +118,7 @@ impl Place {
             .args(args)
             .env("PIPELINE_CLOUD_DIR", self.path("now/cloud"))
             .env("PIPELINE_STATE", self.path("now/state"))
+            .env("SSL_CERT_FILE", self.path(CERTIFICATES))
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
     }
@@ -132,7 +139,7 @@ impl Place {
 
     /// A load on the app, which answers.
     pub(crate) fn load(&self) -> LoadOptions {
-        let status = self.status();
+        let status = self.status().expect("a status");
         let server = status["dns"].as_str().and_then(|text| text.parse().ok()).expect("a DNS server");
         let address = dns::lookup(server, HOST).expect("an answer").pop().expect("an address");
         let tls =
@@ -146,23 +153,12 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.path("now/cloud").exists() {
-            self.stop();
-        }
-    }
-}
-
-/// Runs `pipeline cloud ARGS` on the cloud of a place.
-fn cloud(folder: &Path, args: &[&str]) -> String {
-    let command = Pipeline::new(folder).args(["cloud"]).args(args);
-    let finished = command.env("PIPELINE_CLOUD_DIR", folder.join("now/cloud")).run().expect("runs");
-    finished.expect_code(0).stdout
-}
-
-fn status(folder: &Path) -> Value {
-    serde_json::from_str(&cloud(folder, &["status", "--json"])).expect("JSON")
+/// In memory where there is such a folder: processes are killed here, never the machine, and to wait for a disk
+/// would only take time.
+fn folder() -> TempDir {
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix("pipeline-faults-");
+    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a folder")
 }
 
 /// Copies what a stopped cloud and a state consist of.

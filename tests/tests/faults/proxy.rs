@@ -1,6 +1,7 @@
 //! Between `pipeline` and the cloud: passes calls on, and spoils one of them.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -167,7 +169,8 @@ impl Proxy {
             while let Ok((stream, _)) = listener.accept().await {
                 let proxy = serving.clone();
                 tokio::spawn(async move {
-                    let service = service_fn(|request| proxy.pass_on(request, cloud));
+                    let upstream = Upstream { cloud, kept: tokio::sync::Mutex::default() };
+                    let service = service_fn(|request| proxy.pass_on(request, &upstream));
                     // A client that is killed ends its connection.
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
@@ -239,7 +242,7 @@ impl Proxy {
     async fn pass_on(
         &self,
         request: Request<Incoming>,
-        cloud: SocketAddr,
+        upstream: &Upstream,
     ) -> Result<Response<Full<Bytes>>, String> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
@@ -256,7 +259,7 @@ impl Proxy {
             }
             _ => {}
         }
-        let answer = send(cloud, Request::from_parts(parts, Full::new(body))).await?;
+        let answer = upstream.send(Request::from_parts(parts, Full::new(body))).await?;
         match verdict {
             Verdict::PassAndKill => {
                 self.kill();
@@ -278,17 +281,35 @@ impl Proxy {
     }
 }
 
-async fn send(cloud: SocketAddr, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, String> {
-    let stream = TcpStream::connect(cloud).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
-    tokio::spawn(connection);
-    let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    let (mut parts, body) = answer.into_parts();
-    let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-    for header in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
-        parts.headers.remove(header);
+/// The way to the cloud for the calls of one connection, which come one after the other.
+struct Upstream {
+    cloud: SocketAddr,
+    kept: tokio::sync::Mutex<Option<SendRequest<Full<Bytes>>>>,
+}
+
+impl Upstream {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, String> {
+        let mut kept = self.kept.lock().await;
+        let mut sender = match kept.take() {
+            Some(sender) if !sender.is_closed() => sender,
+            _ => self.connect().await.map_err(|error| error.to_string())?,
+        };
+        sender.ready().await.map_err(|error| error.to_string())?;
+        let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let (mut parts, body) = answer.into_parts();
+        let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+        *kept = Some(sender);
+        for header in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
+            parts.headers.remove(header);
+        }
+        Ok(Response::from_parts(parts, body))
     }
-    Ok(Response::from_parts(parts, body))
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Box<dyn Error>> {
+        let stream = TcpStream::connect(self.cloud).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
 }

@@ -65,7 +65,7 @@ impl Scenario {
         let _ = place.run(self.args).expect_code(self.code);
         let calls = place.proxy.calls();
         let world = self.world(place).expect("the world of a run without faults");
-        place.stop();
+        place.end();
         Undisturbed { calls, world }
     }
 
@@ -92,13 +92,13 @@ impl Scenario {
             let second = place.run(self.args);
             told = format!("{told}\nsecond: {second:?}");
             if second.code != self.code {
-                place.stop();
+                place.end();
                 return Err(format!("the second run ended with {}\n{told}", second.code));
             }
         }
         let world = self.world(place);
         let failed = load.map(|load| place.runtime.block_on(load.stop()));
-        place.stop();
+        place.end();
         let world = world.map_err(|error| format!("{error}\n{told}"))?;
         if world != wanted {
             return Err(format!("the world differs:\n{}\n{told}", difference(wanted, &world)));
@@ -111,7 +111,7 @@ impl Scenario {
         }
     }
 
-    fn prepare(&self, place: &Place) {
+    fn prepare(&self, place: &mut Place) {
         match self.before {
             Before::Nothing => place.restore("nothing"),
             Before::Deployed => {
@@ -119,7 +119,6 @@ impl Scenario {
                     place.restore("nothing");
                     place.proxy.begin(None);
                     let _ = place.run(&["run"]).expect_code(0);
-                    place.stop();
                     place.keep("deployed");
                 }
                 place.restore("deployed");
@@ -130,13 +129,9 @@ impl Scenario {
     /// What is there: how many resources of each kind, what the state knows, which version answers, and
     /// that a plan finds nothing to do.
     fn world(&self, place: &Place) -> Result<String, String> {
-        let resources = || {
-            let status = place.status();
-            Ok::<_, String>(status["resources"].clone())
-        };
         // Old tasks end a while after the command.
         let settled = || {
-            let found = resources()?;
+            let found = place.status()?["resources"].clone();
             let tasks = if self.version.is_some() { json!(2) } else { Value::Null };
             if found["ecs:task"] == tasks { Ok(found) } else { Err(format!("{} tasks", found["ecs:task"])) }
         };
