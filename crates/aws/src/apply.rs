@@ -12,6 +12,9 @@ use crate::tags::forget_foreign;
 use crate::wait::{self, WaitOptions};
 use crate::{Attributes, AwsError, AwsStage, Known, Reading, Resource, diff, look};
 
+/// How long AWS may take to show what was made or changed.
+const SHOWN: Duration = Duration::from_secs(60);
+
 pub(crate) async fn apply<T: AwsStage>(
     stage: &T,
     cx: &Context,
@@ -154,7 +157,7 @@ impl<T: AwsStage> Work<'_, T> {
             return Err(error);
         }
         resource.update(self.cx, &now, desired).await?;
-        self.appear(resource).await
+        self.change(resource, &now, desired).await
     }
 
     async fn update(
@@ -166,7 +169,7 @@ impl<T: AwsStage> Work<'_, T> {
         let before = Before { observed: Some(now.clone()), desired: Some(desired.clone()) };
         let intent = self.intend(resource.id(), Action::Update, &before).await?;
         resource.update(self.cx, &now, &desired).await?;
-        let made = self.appear(resource).await?;
+        let made = self.change(resource, &now, &desired).await?;
         self.conclude(resource, intent, made).await
     }
 
@@ -201,8 +204,25 @@ impl<T: AwsStage> Work<'_, T> {
     /// Reads what was just made; AWS may need a moment to show it.
     async fn appear(&self, resource: &dyn Resource) -> Result<Attributes, StageError> {
         let what = format!("{} to appear", resource.id());
-        let options = WaitOptions::within(Duration::from_secs(60));
-        wait::until(self.cx, &what, options, || self.look(resource)).await
+        wait::until(self.cx, &what, WaitOptions::within(SHOWN), || self.look(resource)).await
+    }
+
+    /// Reads what was just changed. AWS may need a moment here too, in which it shows what was there
+    /// `before`: whoever took that for the result would go on with the old one, and call it done.
+    async fn change(
+        &self,
+        resource: &dyn Resource,
+        before: &Attributes,
+        desired: &Attributes,
+    ) -> Result<Attributes, StageError> {
+        let what = format!("{} to change", resource.id());
+        let changes = diff(before, desired);
+        wait::until(self.cx, &what, WaitOptions::within(SHOWN), || async {
+            let Some(now) = self.look(resource).await? else { return Ok(None) };
+            let left = diff(&now, desired);
+            Ok((!changes.iter().any(|change| left.contains(change))).then_some(now))
+        })
+        .await
     }
 
     fn stop_if_cancelled(&self) -> Result<(), StageError> {

@@ -33,6 +33,9 @@ pub(super) struct World {
     pub(super) things: Vec<Thing>,
     pub(super) mutations: usize,
     pub(super) fault: Option<Fault>,
+    /// Whether the first read after each side effect shows what was there before it.
+    pub(super) shows_late: bool,
+    shown: Option<Vec<Thing>>,
     dead: bool,
     made: usize,
 }
@@ -56,6 +59,7 @@ impl World {
             _ => (true, true),
         };
         if happens {
+            self.shown = self.shows_late.then(|| self.things.clone());
             change(self);
         }
         if answers { Ok(()) } else { Err(StageError::failed("no answer")) }
@@ -186,11 +190,13 @@ impl Resource for ThingResource {
     }
 
     async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
-        let world = self.world.lock().expect("world");
+        let mut world = self.world.lock().expect("world");
         if world.dead {
             return Err(StageError::failed("the process is dead"));
         }
-        let found = world.things.iter().find(|thing| thing.name == self.id.name);
+        let before = world.shown.take();
+        let shown = before.as_ref().unwrap_or(&world.things);
+        let found = shown.iter().find(|thing| thing.name == self.id.name);
         Ok(found.map(|thing| thing.attributes.clone()))
     }
 

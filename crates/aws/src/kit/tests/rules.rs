@@ -86,6 +86,16 @@ async fn a_world_that_changed_since_the_plan_is_refused() {
 }
 
 #[tokio::test]
+async fn a_change_that_shows_late_is_waited_for() {
+    let mut bench = Bench::new();
+    bench.settle(&one("table", 1)).await;
+    bench.world.lock().expect("world").shows_late = true;
+    bench.run(Mode::Converge, &one("table", 2)).await.expect("applies");
+    let entries = bench.journal.entries.lock().expect("journal");
+    assert_eq!(entries[0].after.as_ref().expect("done")["color"], 2);
+}
+
+#[tokio::test]
 async fn drift_says_what_was_made_and_what_is_there() {
     let mut bench = Bench::new();
     bench.settle(&one("table", 1)).await;
