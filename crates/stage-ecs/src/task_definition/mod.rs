@@ -82,6 +82,22 @@ impl TaskDefinition {
     }
 
     async fn revision(&self, name: &str) -> Result<Option<Revision>, StageError> {
+        self.revision_of(name, &TaskDefinitionStatus::Active).await
+    }
+
+    /// A revision that was deregistered and not deleted.
+    async fn inactive(&self) -> Result<Option<Revision>, StageError> {
+        match self.list(TaskDefinitionStatus::Inactive, 1).await?.first() {
+            Some(arn) => self.revision_of(arn, &TaskDefinitionStatus::Inactive).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn revision_of(
+        &self,
+        name: &str,
+        status: &TaskDefinitionStatus,
+    ) -> Result<Option<Revision>, StageError> {
         let call = self.aws.ecs().describe_task_definition().task_definition(name);
         let answer = call.include(TaskDefinitionField::Tags).send().await;
         // A family without an active revision is a ClientException, as AWS has it.
@@ -91,7 +107,7 @@ impl TaskDefinition {
         };
         let Some(answer) = answer else { return Ok(None) };
         let Some(found) = answer.task_definition() else { return Ok(None) };
-        if found.status() != Some(&TaskDefinitionStatus::Active) {
+        if found.status() != Some(status) {
             return Ok(None);
         }
         let mut tags = tags_of(answer.tags());
@@ -171,7 +187,11 @@ impl TaskDefinition {
 
     async fn deregister(&self, arn: &str) -> Result<(), StageError> {
         let call = self.aws.ecs().deregister_task_definition().task_definition(arn);
-        call.send().await.or_gone("ecs:DeregisterTaskDefinition")
+        match call.send().await.or_gone("ecs:DeregisterTaskDefinition") {
+            // A repetition after a lost answer meets its own work.
+            Err(error) if is_inactive(&error) => Ok(()),
+            ended => ended,
+        }
     }
 
     /// Makes the newest revision with this fingerprint the newest active one, by deregistering those
@@ -195,6 +215,11 @@ impl TaskDefinition {
 fn is_missing(error: &StageError) -> bool {
     let aws = AwsError::behind(error);
     aws.is_some_and(|aws| aws.is(&["ClientException"]) && aws.message.contains("Unable to describe"))
+}
+
+fn is_inactive(error: &StageError) -> bool {
+    let aws = AwsError::behind(error);
+    aws.is_some_and(|aws| aws.is(&["ClientException"]) && aws.message.contains("is inactive"))
 }
 
 #[async_trait]
@@ -230,7 +255,14 @@ impl Resource for TaskDefinition {
     }
 
     async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
-        Ok(self.revision(self.family()).await?.map(|revision| revision.attributes))
+        let mut attributes = self.revision(self.family()).await?.map(|revision| revision.attributes);
+        if attributes.is_none() && self.wanted.is_none() {
+            // What is to be removed may be half removed, by a run that was cut off. Without a fingerprint: it
+            // is not what an undo brings back.
+            attributes = self.inactive().await?.map(|revision| revision.attributes);
+            attributes.as_mut().and_then(|attributes| attributes.remove("fingerprint"));
+        }
+        Ok(attributes)
     }
 
     async fn create(&self, _cx: &Context, desired: &Attributes) -> Result<(), StageError> {
