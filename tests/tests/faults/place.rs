@@ -55,10 +55,13 @@ impl Place {
         let target = format!("target = \"aws\"\nendpoint_url = \"http://{}\"", self.proxy.address);
         // A simulated task knows no image: its version and its health are in its environment.
         let environment = "environment = { VERSION = \"${{ var.version }}\", SIMULATE_HEALTH_STATUS = \"${{ var.status }}\", ";
+        // At this speed the cloud would check each target twenty times a second, most of what it does.
+        let interval = "path = \"/health-check\"\ninterval_seconds = 60\n";
         let changes = [
             ("target = \"local\"", target.as_str()),
             ("[vars]\n", "[vars]\nstatus = \"200\"\n"),
             ("environment = { ", environment),
+            ("path = \"/health-check\"\n", interval),
         ];
         let text = changes.iter().fold(original, |text, (old, new)| {
             assert!(text.contains(old), "the sample has {old}");
@@ -138,18 +141,16 @@ impl Place {
     }
 
     /// A load on the app, which answers.
-    pub(crate) fn load(&self) -> LoadOptions {
-        let status = self.status().expect("a status");
+    pub(crate) fn load(&self) -> Result<LoadOptions, String> {
+        let status = self.status()?;
         let server = status["dns"].as_str().and_then(|text| text.parse().ok()).expect("a DNS server");
-        let address = dns::lookup(server, HOST).expect("an answer").pop().expect("an address");
-        let tls =
-            load::trusting(status["certificate_authority"].as_str().expect("certificates")).expect("TLS");
+        let address = dns::lookup(server, HOST)?.pop().ok_or("no address")?;
+        let tls = load::trusting(status["certificate_authority"].as_str().expect("certificates"))?;
         let address = SocketAddr::from((address, 443));
         let options =
             LoadOptions { tls: Some(tls), keep_alive: 3, fresh: 1, ..LoadOptions::new(address, HOST, RATE) };
-        eventually(Duration::from_secs(20), || self.runtime.block_on(load::get(&options)))
-            .expect("an answer");
-        options
+        eventually(Duration::from_secs(20), || self.runtime.block_on(load::get(&options)))?;
+        Ok(options)
     }
 }
 

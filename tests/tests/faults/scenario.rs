@@ -64,7 +64,7 @@ impl Scenario {
         place.proxy.begin(None);
         let _ = place.run(self.args).expect_code(self.code);
         let calls = place.proxy.calls();
-        let world = self.world(place).expect("the world of a run without faults");
+        let world = self.world(place, 1).expect("the world of a run without faults");
         place.end();
         Undisturbed { calls, world }
     }
@@ -78,25 +78,28 @@ impl Scenario {
         wanted: &str,
     ) -> Result<(), String> {
         self.prepare(place);
-        let load = (self.before == Before::Deployed && self.version.is_some()).then(|| {
-            let options = place.load();
-            place.runtime.block_on(async { Load::start(&options) })
-        });
+        let load = if self.before == Before::Deployed && self.version.is_some() {
+            let options = place.load()?;
+            Some(place.runtime.block_on(async { Load::start(&options) }))
+        } else {
+            None
+        };
         place.proxy.begin(Some(Plan { fault, at }));
         let child = place.spawn(self.args);
         place.proxy.kills(child.id());
         let first = finish(child);
-        let mut told = format!("first: {first:?}");
+        let (mut told, mut attempts) = (format!("first: {first:?}"), 1);
         if first.code != self.code || fault.kills() {
             place.proxy.begin(None);
             let second = place.run(self.args);
+            attempts += 1;
             told = format!("{told}\nsecond: {second:?}");
             if second.code != self.code {
                 place.end();
                 return Err(format!("the second run ended with {}\n{told}", second.code));
             }
         }
-        let world = self.world(place);
+        let world = self.world(place, attempts);
         let failed = load.map(|load| place.runtime.block_on(load.stop()));
         place.end();
         let world = world.map_err(|error| format!("{error}\n{told}"))?;
@@ -128,14 +131,21 @@ impl Scenario {
 
     /// What is there: how many resources of each kind, what the state knows, which version answers, and
     /// that a plan finds nothing to do.
-    fn world(&self, place: &Place) -> Result<String, String> {
+    fn world(&self, place: &Place, attempts: u64) -> Result<String, String> {
         // Old tasks end a while after the command.
         let settled = || {
             let found = place.status()?["resources"].clone();
             let tasks = if self.version.is_some() { json!(2) } else { Value::Null };
             if found["ecs:task"] == tasks { Ok(found) } else { Err(format!("{} tasks", found["ecs:task"])) }
         };
-        let found = eventually(Duration::from_secs(30), settled)?;
+        let mut found = eventually(Duration::from_secs(30), settled)?;
+        if self.code != 0 {
+            // A revision that was taken back stays, inactive: one of each attempt that came so far.
+            let revisions = found["ecs:taskdefinition"].take().as_u64().unwrap_or_default();
+            if !(2..=1 + attempts).contains(&revisions) {
+                return Err(format!("{revisions} revisions after {attempts} attempts"));
+            }
+        }
         let mut world = vec![format!("resources: {found}")];
         for (name, stage) in place.state()["stages"].as_object().into_iter().flatten() {
             let owned = stage["outputs"]["resources"].as_array().into_iter().flatten();
@@ -143,7 +153,7 @@ impl Scenario {
             world.push(format!("{name}: {}", owned.join(", ")));
         }
         if let Some(version) = self.version {
-            let options = place.load();
+            let options = place.load()?;
             let body = place.runtime.block_on(pipeline_tests::load::get(&options))?;
             let answer: Value = serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))?;
             world.push(format!("version: {}", answer["version"]));
