@@ -62,6 +62,8 @@ impl Place {
             ("[vars]\n", "[vars]\nstatus = \"200\"\n"),
             ("environment = { ", environment),
             ("path = \"/health-check\"\n", interval),
+            // A Docker daemon would cost more than all the rest.
+            ("uses = \"image\"\n", "uses = \"image\"\nbuilder = \"embedded\"\n"),
         ];
         let text = changes.iter().fold(original, |text, (old, new)| {
             assert!(text.contains(old), "the sample has {old}");
