@@ -11,6 +11,12 @@ use toml::Table;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("pipeline-sdk", &[]),
     ("pipeline-core", &["pipeline-sdk"]),
+    // What is written against the SDK runs in any host, and what hosts it knows no engine.
+    ("pipeline-plugin", &["pipeline-sdk"]),
+    ("pipeline-plugin-host", &["pipeline-sdk"]),
+    ("notify-slack-plugin", &["pipeline-plugin", "notify-slack"]),
+    ("notify-webhook-plugin", &["pipeline-plugin", "notify-webhook"]),
+    ("smoke-test-plugin", &["pipeline-plugin"]),
     ("pipeline-aws", &["pipeline-sdk"]),
     ("stage-*", &["pipeline-sdk", "pipeline-aws"]),
     ("notify-*", &["pipeline-sdk"]),
@@ -43,8 +49,10 @@ fn matches(pattern: &str, name: &str) -> bool {
 fn crates() -> BTreeMap<String, Vec<String>> {
     let root = repository();
     let single = ["xtask", "trials", "tests", "examples/hello"].map(|folder| root.join(folder));
-    let listed = fs::read_dir(root.join("crates")).expect("crates").map(|entry| entry.expect("entry").path());
+    let below = |folder: &str| fs::read_dir(root.join(folder)).expect("a folder");
+    let listed = ["crates", "examples/plugins"].into_iter().flat_map(below);
     listed
+        .map(|entry| entry.expect("entry").path())
         .chain(single)
         .filter(|folder| folder.join("Cargo.toml").exists())
         .map(|folder| read(&folder))

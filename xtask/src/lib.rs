@@ -4,5 +4,6 @@ pub mod docker;
 pub mod python;
 pub mod release;
 pub mod sample;
+pub mod schema;
 pub mod shell;
 pub mod test;

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `sample`, `demo`, `bench`.
+//! The project's own commands: `cargo xtask test`, `sample`, `schema`, `demo`, `bench`.
 //!
 //! They set up what they need below `target/`, so that a fresh machine with a Rust toolchain and a C
 //! compiler is enough.
@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use xtask::shell::StepError;
-use xtask::{release, sample, test};
+use xtask::{release, sample, schema, test};
 
 const HELP: &str = "\
 The project's own commands.
@@ -16,6 +16,7 @@ Usage: cargo xtask COMMAND
   test [FILTER]   formatting, lints and all tests; with a FILTER, only tests whose names contain it
   test --full     the same, and every case of the fault matrix
   sample          builds the sample app as a static binary, where its Dockerfile expects it
+  schema          writes docs/plugin-protocol.schema.json, what hosts and plugins say to each other
   demo            builds the release binary and shows the main job on the embedded cloud
   bench           measures side by side with others, and writes docs/benchmarks.md
 
@@ -37,6 +38,7 @@ fn carry_out(arguments: &[String]) -> Result<(), StepError> {
     match words.as_slice() {
         ["test", options @ ..] => test::run(&test::Options::read(options)?),
         ["sample"] => sample::build().map(|place| println!("{}", place.display())),
+        ["schema"] => schema::write().map(|place| println!("{}", place.display())),
         ["demo" | "bench", ..] => release::try_out(arguments),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");

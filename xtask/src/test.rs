@@ -45,7 +45,7 @@ pub fn run(options: &Options) -> Result<(), StepError> {
     if let (Err(reason), Some(_)) = (&docker, std::env::var_os("PIPELINE_REQUIRE_DOCKER")) {
         return Err(StepError::Other(format!("PIPELINE_REQUIRE_DOCKER is set: {reason}")));
     }
-    dns_and_http_clients()?;
+    programs()?;
     let python = python::environment("python", &["awscli", "boto3", "moto[server]"])?;
     sample::build()?;
     shell::run(&mut shell::cargo(&["build", "--quiet", "--workspace", "--all-targets"]))?;
@@ -78,10 +78,10 @@ fn every_fault() -> Result<(), StepError> {
     shell::run(&mut tests)
 }
 
-/// `dig` and `curl`, which tests call; installed where Docker would be.
-fn dns_and_http_clients() -> Result<(), StepError> {
+/// Programs that tests call, and that build what is written in C; installed where Docker would be.
+fn programs() -> Result<(), StepError> {
     let missing = |program, version| shell::quiet(Command::new(program).arg(version)).is_err();
-    let packages = [("dig", "-v", "dnsutils"), ("curl", "--version", "curl")];
+    let packages = [("dig", "-v", "dnsutils"), ("curl", "--version", "curl"), ("make", "--version", "make")];
     let wanted: Vec<_> = packages
         .iter()
         .filter(|(program, version, _)| missing(program, version))

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_types::SdkConfig;
 use pipeline_sdk::StageError;
 use tokio::sync::Mutex;
 
@@ -39,7 +40,10 @@ pub struct Keys {
 impl Access {
     /// Reads the settings and the environment. Nothing is sent yet.
     pub async fn find(settings: &Settings) -> Self {
-        let config = settings.load().await;
+        Self::of(&settings.load().await)
+    }
+
+    pub(crate) fn of(config: &SdkConfig) -> Self {
         Self {
             region: config.region().map(ToString::to_string),
             endpoint_url: config.endpoint_url().map(str::to_owned),

@@ -14,6 +14,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use pipeline_sdk::StageError;
 use tokio::sync::OnceCell;
 
+use crate::access::Access;
 use crate::access::provided;
 use crate::calls::{CallCounter, CallCounts};
 use crate::direct::{self, Direct};
@@ -104,6 +105,11 @@ impl Aws {
     /// Whether this is the embedded cloud.
     pub fn is_embedded(&self) -> bool {
         self.embedded
+    }
+
+    /// What another library needs to reach AWS as this connection does.
+    pub fn access(&self) -> Access {
+        Access::of(&self.config)
     }
 
     /// The calls made so far over this connection.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pipeline_plugin_host::Trust;
 use serde::{Deserialize, Serialize};
 
 use crate::exit;
@@ -43,6 +44,15 @@ pub(crate) enum Command {
     Outputs(OutputsOptions),
     /// Lists the kinds of stages and notifiers, or shows one with its inputs and outputs.
     Stages(StagesOptions),
+    /// Plugins: stages and notifiers that are loaded when a pipeline names them by their path.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Runs a library plugin in this process, for `isolation = "process"`.
+    #[command(hide = true)]
+    PluginHost {
+        /// The library.
+        library: PathBuf,
+    },
     /// The lock that keeps two runs on one environment apart.
     #[command(subcommand)]
     Lock(LockCommand),
@@ -69,12 +79,26 @@ pub(crate) struct FileOptions {
     /// Print JSON, one event a line, instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Refuse plugins that `pipeline.lock` does not have, instead of adding them. Default: where `CI` is set.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) locked: Option<bool>,
 }
 
 /// What stands before the name of a variable in the environment.
 const VARIABLE_PREFIX: &str = "PIPELINE_VAR_";
 
 impl FileOptions {
+    /// Which plugins may be loaded.
+    pub(crate) fn trust(&self) -> Trust {
+        let in_ci = || std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "false" | "0"));
+        if self.locked.unwrap_or_else(in_ci) { Trust::Locked } else { Trust::FirstUse }
+    }
+
+    /// The folder of the pipeline's file.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.file.parent().map(PathBuf::from).unwrap_or_default()
+    }
+
     /// The variables from the environment and from the command line, which goes before it.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         let environment = std::env::vars()
@@ -195,6 +219,71 @@ pub(crate) struct StagesOptions {
     /// As Markdown, for the documentation.
     #[arg(long, hide = true)]
     pub(crate) markdown: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Makes a project for a new plugin that builds and passes its own test.
+    New(NewPlugin),
+    /// Checks whether a plugin keeps to the contract: it is called with the example of its inputs.
+    Check(CheckPlugin),
+    /// Lists the plugins that the pipeline uses, and whether `pipeline.lock` trusts them. None is loaded.
+    List(PluginOptions),
+    /// Trusts plugins that `pipeline.lock` does not have for this platform: the named ones, or all that the
+    /// pipeline uses.
+    Add(PluginOptions),
+    /// Trusts plugins as they are now: the named ones, or all that the pipeline uses. Forgets what it does not use.
+    Update(PluginOptions),
+    /// Fails if a plugin of the pipeline is not the one that `pipeline.lock` trusts.
+    Verify(PluginOptions),
+}
+
+/// `pipeline plugin new`
+#[derive(Debug, Args)]
+pub(crate) struct NewPlugin {
+    /// The language to write it in.
+    #[arg(long, value_enum, default_value_t = PluginLanguage::Rust)]
+    pub(crate) lang: PluginLanguage,
+    /// What the plugin and its first kind are called, such as `smoke-test`; also the new folder.
+    pub(crate) name: String,
+    /// Use the SDK of this checkout of pipeline's repository, in the place of the published one (Rust only).
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) sdk: Option<PathBuf>,
+}
+
+/// The language of a new plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PluginLanguage {
+    /// A stage as a library.
+    Rust,
+    /// A stage as an executable.
+    Python,
+    /// A notifier as a library.
+    C,
+}
+
+/// `pipeline plugin check`
+#[derive(Debug, Args)]
+pub(crate) struct CheckPlugin {
+    /// The plugin.
+    pub(crate) plugin: PathBuf,
+    /// Inputs to check with, in the place of the plugin's own example: a JSON file with an object of inputs, or
+    /// of inputs by kind if the plugin has several.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inputs: Option<PathBuf>,
+    /// Load a library into a process of its own.
+    #[arg(long)]
+    pub(crate) isolated: bool,
+}
+
+/// Which plugins of a pipeline.
+#[derive(Debug, Args)]
+pub(crate) struct PluginOptions {
+    /// The pipeline's file.
+    #[arg(short, long, default_value = "pipeline.toml", env = "PIPELINE_FILE")]
+    pub(crate) file: PathBuf,
+    /// The plugins, as `uses` names them.
+    pub(crate) plugins: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,9 +1,13 @@
 //! What a pipeline works with: every built-in stage and notifier, and the cloud that `[cloud]` names.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use pipeline_aws::{Aws, Settings};
-use pipeline_sdk::{JsonSchema, Registry, StageError, Value, inlined_schema};
+use async_trait::async_trait;
+use pipeline_aws::{Access, Aws, Keys, Settings};
+use pipeline_plugin_host::{Options, Plugins, Trust};
+use pipeline_sdk::wire::AwsAccess;
+use pipeline_sdk::{HostServices, JsonSchema, Registry, StageError, Value, inlined_schema};
 use serde::Deserialize;
 
 use crate::arguments::StartOptions;
@@ -54,8 +58,33 @@ pub(crate) fn cloud_schema() -> Value {
     inlined_schema::<CloudTable>()
 }
 
-/// Every built-in stage and notifier, working over `aws`.
-pub(crate) fn registry(aws: &Arc<Aws>) -> Registry {
+/// The plugins of the pipeline in `directory`.
+pub(crate) fn plugins(directory: PathBuf, trust: Trust) -> Arc<Plugins> {
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("pipeline"));
+    Arc::new(Plugins::new(Options { directory, trust, program }))
+}
+
+/// What plugins get from this program.
+struct Services(Access);
+
+#[async_trait]
+impl HostServices for Services {
+    async fn aws(&self) -> Result<AwsAccess, StageError> {
+        let Keys { access_key_id, secret_access_key, session_token } = self.0.keys().await?;
+        let (region, endpoint_url) = (self.0.region.clone(), self.0.endpoint_url.clone());
+        Ok(AwsAccess { region, endpoint_url, access_key_id, secret_access_key, session_token })
+    }
+}
+
+/// Every built-in stage and notifier, working over `aws`, and `plugins` that reach it in their own way.
+pub(crate) fn registry(aws: &Arc<Aws>, plugins: &Arc<Plugins>) -> Registry {
+    plugins.set_services(Arc::new(Services(aws.access())));
+    let mut registry = built_in(aws);
+    registry.set_plugins(plugins.clone());
+    registry
+}
+
+fn built_in(aws: &Arc<Aws>) -> Registry {
     let mut registry = Registry::default();
     registry.add_stage(stage_ecr::kind(Arc::clone(aws)));
     registry.add_stage(stage_image::kind(Arc::clone(aws)));
@@ -65,12 +94,20 @@ pub(crate) fn registry(aws: &Arc<Aws>) -> Registry {
     registry.add_stage(stage_codedeploy::kind(Arc::clone(aws)));
     registry.add_stage(stage_route53::kind(Arc::clone(aws)));
     registry.add_notifier(notify_slack::kind());
+    registry.add_notifier(notify_webhook::kind());
     registry
 }
 
 /// The same kinds, for what is read before anything is connected: their manifests.
 pub(crate) fn manifests() -> Registry {
-    registry(&Aws::embedded("http://127.0.0.1:0", LOCAL_REGION))
+    built_in(&Aws::embedded("http://127.0.0.1:0", LOCAL_REGION))
+}
+
+/// The same with `plugins`, of which those that are asked for are loaded.
+pub(crate) fn manifests_with(plugins: &Arc<Plugins>) -> Registry {
+    let mut registry = manifests();
+    registry.set_plugins(plugins.clone());
+    registry
 }
 
 /// Why there is no cloud to work on.

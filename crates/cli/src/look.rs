@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use pipeline_core::{Pipeline, State};
+use pipeline_plugin_host::is_plugin;
 use pipeline_sdk::{Manifest, Value};
 
 use crate::arguments::{FileOptions, OutputsOptions, StagesOptions};
@@ -104,6 +105,9 @@ pub(crate) fn stages(options: &StagesOptions) -> Exit {
 }
 
 fn try_stages(options: &StagesOptions) -> io::Result<Exit> {
+    if let Some(plugin) = options.kind.as_deref().filter(|kind| is_plugin(kind)) {
+        return crate::plugin::describe(plugin);
+    }
     let registry = host::manifests();
     let kinds = || {
         let stages = registry.stages().map(|kind| ("stage", &kind.manifest));
@@ -152,7 +156,7 @@ fn properties(schema: &Value) -> Vec<Property<'_>> {
         .collect()
 }
 
-fn write_manifest(out: &mut dyn Write, manifest: &Manifest) -> io::Result<()> {
+pub(crate) fn write_manifest(out: &mut dyn Write, manifest: &Manifest) -> io::Result<()> {
     writeln!(out, "{}: {}", manifest.kind, manifest.summary)?;
     for (title, schema) in [("Inputs", &manifest.inputs), ("Outputs", &manifest.outputs)] {
         let properties = properties(schema);

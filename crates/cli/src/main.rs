@@ -7,6 +7,7 @@ mod history;
 mod host;
 mod lock;
 mod look;
+mod plugin;
 mod render;
 mod run;
 mod state;
@@ -47,6 +48,8 @@ async fn dispatch(arguments: Arguments) -> exit::Exit {
         Command::Check(options) => look::check(&options),
         Command::Outputs(options) => look::outputs(&options).await,
         Command::Stages(options) => look::stages(&options),
+        Command::Plugin(command) => plugin::run(command).await,
+        Command::PluginHost { library } => plugin::host(&library),
         Command::Lock(command) => lock::run(command).await,
         Command::Cloud(command) => cloud::run(command).await,
     }

@@ -11,6 +11,7 @@ use pipeline_core::{
     Cancellation, ConfigErrors, Engine, EngineError, LoadOptions, Pipeline, Plan, Run, RunReport,
     StageFailure, StateStore, StoreError, Wait,
 };
+use pipeline_plugin_host::Plugins;
 use pipeline_sdk::{Mode, RunCommand, RunOutcome};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,6 +21,7 @@ use crate::arguments::{
 use crate::exit::Exit;
 use crate::history;
 use crate::host::{self, Connection, HostError};
+use crate::plugin::PluginCommandError;
 use crate::render::{self, JsonLines, Shown, Style, Text};
 use crate::state;
 
@@ -41,6 +43,9 @@ pub(crate) enum CommandError {
     /// The run could not begin or plan.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A plugin, or what keeps it, cannot be used.
+    #[error(transparent)]
+    Plugin(#[from] PluginCommandError),
     /// The terminal or a pipe failed.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -98,8 +103,12 @@ pub(crate) async fn destroy(options: DestroyOptions) -> Exit {
 
 /// Reads and checks the file that `options` names.
 pub(crate) fn load(options: &FileOptions) -> Result<Pipeline, ConfigErrors> {
+    load_with(options, &host::plugins(options.directory(), options.trust()))
+}
+
+fn load_with(options: &FileOptions, plugins: &Arc<Plugins>) -> Result<Pipeline, ConfigErrors> {
     let load = LoadOptions {
-        registry: host::manifests(),
+        registry: host::manifests_with(plugins),
         cloud_schema: host::cloud_schema(),
         environment: options.environment.clone(),
         vars: options.variables(),
@@ -122,7 +131,9 @@ struct Site {
 }
 
 async fn site(options: &FileOptions) -> Result<Site, CommandError> {
-    let pipeline = load(options)?;
+    let plugins = host::plugins(options.directory(), options.trust());
+    let pipeline = load_with(options, &plugins)?;
+    plugins.set_redactor(pipeline.redactor().clone());
     let store = state::open(&pipeline).await?;
     let Connection { aws, target } = host::connect(pipeline.cloud()).await?;
     let style = Style::of_stdout();
@@ -131,7 +142,7 @@ async fn site(options: &FileOptions) -> Result<Site, CommandError> {
     } else {
         render::sink(Box::new(Text::new(io::stdout(), style)))
     };
-    let engine = Engine::new(pipeline.clone(), host::registry(&aws), store.clone(), sink);
+    let engine = Engine::new(pipeline.clone(), host::registry(&aws, &plugins), store.clone(), sink);
     let cancel = Cancellation::new();
     listen_for_signals(cancel.clone())?;
     Ok(Site { pipeline, store, aws, target, engine, cancel, json: options.json, style })
@@ -369,6 +380,7 @@ fn explain(error: &CommandError) -> String {
         CommandError::Config(errors) => diagnose(errors),
         CommandError::Engine(EngineError::Plan(failures)) => failures.iter().map(explain_stage).collect(),
         CommandError::Host(host) => with_help(&host.to_string(), host.help()),
+        CommandError::Plugin(plugin) => with_help(&plugin.to_string(), plugin.help()),
         other => with_help(&other.to_string(), None),
     }
 }

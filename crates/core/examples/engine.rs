@@ -58,6 +58,7 @@ fn registry() -> Registry {
         summary: "does nothing".to_owned(),
         inputs: json!({ "type": "object", "properties": { "first": {}, "second": {} } }),
         outputs: json!({ "type": "object", "properties": { "id": { "type": "string" } }, "required": ["id"] }),
+        ..Manifest::default()
     };
     registry.add_stage(StageKind { manifest, stage: Arc::new(Nothing) });
     registry

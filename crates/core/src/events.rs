@@ -1,10 +1,11 @@
 //! Telling what happens: numbered without gaps, and without secrets.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use pipeline_sdk::{Event, EventRecord, Progress, ProgressSink, Redactor, RunId, StageName};
 
+use crate::cancel::Cancellation;
 use crate::notify::{Complaint, Notifications};
 
 /// Takes the events of a run, one after the other. It must not block and must not call the engine.
@@ -20,6 +21,8 @@ struct Shared {
     run: RunId,
     redactor: Redactor,
     sink: EventSink,
+    /// The first required notifier that missed something, and why.
+    unheard: OnceLock<(String, String)>,
     /// Held while an event is passed on: the order of arrival is the order of the numbers.
     order: Mutex<Order>,
 }
@@ -32,18 +35,42 @@ struct Order {
 impl Emitter {
     pub(crate) fn new(run: RunId, redactor: Redactor, sink: EventSink) -> Self {
         let order = Mutex::new(Order { next: 0, notifications: None });
-        Self { shared: Arc::new(Shared { run, redactor, sink, order }) }
+        Self { shared: Arc::new(Shared { run, redactor, sink, unheard: OnceLock::new(), order }) }
     }
 
-    /// Reports something wrong with a notifier, as long as the run goes on. Notifiers must not keep
-    /// what keeps them.
-    pub(crate) fn complaint(&self) -> Complaint {
-        let shared = Arc::downgrade(&self.shared);
-        Arc::new(move |name, error| {
+    /// Reports something wrong with a notifier, as long as the run goes on, which `cancel` ends if the notifier
+    /// is required. Notifiers must not keep what keeps them.
+    pub(crate) fn complaint(&self, cancel: &Cancellation) -> Complaint {
+        let (shared, cancel) = (Arc::downgrade(&self.shared), cancel.clone());
+        Arc::new(move |notifier, error| {
+            let name = &notifier.name;
             if let Some(shared) = shared.upgrade() {
+                if notifier.required {
+                    let _ = shared.unheard.set((name.clone(), error.to_owned()));
+                }
                 Self { shared }.warn(format!("the notifier `{name}` misses events: {error}"));
             }
+            if notifier.required {
+                cancel.request(format!("the required notifier `{name}` misses events: {error}"));
+            }
         })
+    }
+
+    /// The first required notifier that missed something, and why.
+    pub(crate) fn unheard(&self) -> Option<(String, String)> {
+        self.shared.unheard.get().cloned()
+    }
+
+    /// Ends once every required notifier has taken what happened until now.
+    ///
+    /// # Errors
+    /// The name of one that missed something, and why.
+    pub(crate) async fn required_have_heard(&self) -> Result<(), (String, String)> {
+        let waits = self.order().notifications.as_ref().map(Notifications::required_have_heard);
+        match waits {
+            Some(waits) => waits.await,
+            None => Ok(()),
+        }
     }
 
     /// Passes events on to notifiers from now on.
@@ -61,7 +88,7 @@ impl Emitter {
         let mut order = self.order();
         let record = EventRecord { run: self.shared.run, seq: order.next, at: Timestamp::now(), event };
         order.next += 1;
-        if let Some(notifications) = &order.notifications {
+        if let Some(notifications) = &mut order.notifications {
             notifications.push(&record);
         }
         (self.shared.sink)(record);

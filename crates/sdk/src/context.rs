@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use crate::wire::AwsAccess;
 use crate::{
     Action, Done, Link, Outputs, Progress, ProgressLevel, Recorded, ResourceId, RunId, StageError, StageName,
 };
 
 /// What a plan is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Make the world as the inputs say.
@@ -26,7 +28,7 @@ pub enum Mode {
 }
 
 /// Which app, in which environment. Every resource's name starts from it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PipelineId {
     /// `[pipeline] name`.
     pub name: String,
@@ -42,7 +44,7 @@ impl PipelineId {
 }
 
 /// What the environment's state remembers of this stage from earlier runs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Prior {
     /// The outputs and resources of the last successful apply.
     pub outputs: Outputs,
@@ -71,7 +73,18 @@ pub trait Recorder: Send + Sync {
     async fn done(&self, stage: &StageName, intent: u64, after: serde_json::Value) -> Result<(), StageError>;
 }
 
+/// What only the host of a plugin can do for it.
+#[async_trait]
+pub trait HostServices: Send + Sync {
+    /// How to reach AWS as the rest of the pipeline does.
+    ///
+    /// # Errors
+    /// There are no credentials.
+    async fn aws(&self) -> Result<AwsAccess, StageError>;
+}
+
 /// The fields of a [`Context`], for the engine that makes one.
+#[derive(Clone)]
 pub struct ContextParts {
     /// The stage that is called.
     pub stage: StageName,
@@ -91,16 +104,19 @@ pub struct ContextParts {
     pub sink: Arc<dyn ProgressSink>,
     /// Where intents go.
     pub recorder: Arc<dyn Recorder>,
+    /// What the host does for a plugin; nothing for a stage that is built in.
+    pub services: Option<Arc<dyn HostServices>>,
 }
 
 /// What a stage is told about the run it takes part in, and whom it can call.
+#[derive(Clone)]
 pub struct Context {
-    parts: ContextParts,
+    parts: Arc<ContextParts>,
 }
 
 impl From<ContextParts> for Context {
     fn from(parts: ContextParts) -> Self {
-        Self { parts }
+        Self { parts: Arc::new(parts) }
     }
 }
 
@@ -150,9 +166,20 @@ impl Context {
     ///
     /// 32 hexadecimal digits.
     pub fn idempotency_key(&self, purpose: &str) -> String {
-        let ContextParts { run, stage, .. } = &self.parts;
+        let ContextParts { run, stage, .. } = self.parts.as_ref();
         let digest = Sha256::digest(format!("{run}/{stage}/{purpose}"));
         digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// How to reach AWS as the rest of the pipeline does: for plugins, which have no clients of the host.
+    ///
+    /// # Errors
+    /// There are no credentials, or the stage is no plugin.
+    pub async fn aws(&self) -> Result<AwsAccess, StageError> {
+        match &self.parts.services {
+            Some(services) => services.aws().await,
+            None => Err(StageError::failed("only plugins get access to AWS from their host")),
+        }
     }
 
     /// Says something that matters while the stage runs, and only then.

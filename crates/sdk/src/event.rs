@@ -1,19 +1,21 @@
 //! What happens in a run, told once and shown in many ways.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Action, Change, PipelineId, ResourceId, RunId, StageName};
 
 /// An event with its place in the run. The terminal, JSON lines, reports and notifiers all read
 /// this one type.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventRecord {
     /// The run.
     pub run: RunId,
     /// Gapless within the run, from 0.
     pub seq: u64,
     /// When it happened.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
     /// What happened.
     #[serde(flatten)]
@@ -21,7 +23,7 @@ pub struct EventRecord {
 }
 
 /// What was asked of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunCommand {
     /// Only plan.
@@ -35,7 +37,7 @@ pub enum RunCommand {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunOutcome {
     /// Everything planned was done.
@@ -54,7 +56,7 @@ pub enum RunOutcome {
 }
 
 /// How a stage ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StageOutcome {
     /// Its changes were made.
@@ -72,7 +74,7 @@ pub enum StageOutcome {
 }
 
 /// How loudly progress speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProgressLevel {
     /// For people who watch.
@@ -85,7 +87,7 @@ pub enum ProgressLevel {
 }
 
 /// A page where more can be seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     /// What the button says.
     pub label: String,
@@ -94,7 +96,7 @@ pub struct Link {
 }
 
 /// How much of the traffic one version gets.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TrafficShare {
     /// What gets it: `original` or `replacement`.
     pub label: String,
@@ -103,9 +105,10 @@ pub struct TrafficShare {
 }
 
 /// What a running stage has to say.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
     /// How loudly.
+    #[serde(default)]
     pub level: ProgressLevel,
     /// One line.
     pub message: String,
@@ -124,8 +127,27 @@ impl Progress {
     }
 }
 
+impl Event {
+    /// Its name, as it is written in JSON: `run_started`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RunStarted { .. } => "run_started",
+            Self::StagePlanned { .. } => "stage_planned",
+            Self::Planned { .. } => "planned",
+            Self::StageStarted { .. } => "stage_started",
+            Self::StageProgress { .. } => "stage_progress",
+            Self::ResourceChanged { .. } => "resource_changed",
+            Self::StageFinished { .. } => "stage_finished",
+            Self::RollbackStarted { .. } => "rollback_started",
+            Self::CancelRequested { .. } => "cancel_requested",
+            Self::Warning { .. } => "warning",
+            Self::RunFinished { .. } => "run_finished",
+        }
+    }
+}
+
 /// What happens in a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The run began.

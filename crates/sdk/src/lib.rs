@@ -9,24 +9,30 @@
 
 #![warn(missing_docs)]
 
+pub mod abi;
 mod context;
 mod error;
 mod event;
 mod manifest;
 mod name;
 mod plan;
+mod registry;
 mod secret;
 mod stage;
 mod value;
+pub mod wire;
 
-pub use context::{Context, ContextParts, Mode, NullSink, PipelineId, Prior, ProgressSink, Recorder};
+pub use context::{
+    Context, ContextParts, HostServices, Mode, NullSink, PipelineId, Prior, ProgressSink, Recorder,
+};
 pub use error::{ApplyError, NotifyError, StageError};
 pub use event::{
     Event, EventRecord, Link, Progress, ProgressLevel, RunCommand, RunOutcome, StageOutcome, TrafficShare,
 };
-pub use manifest::{Manifest, NotifierKind, Registry, StageKind, inlined_schema};
+pub use manifest::{Manifest, inlined_schema};
 pub use name::{InvalidName, ResourceId, RunId, StageName};
 pub use plan::{Action, AttributeChange, Change, Done, Inputs, Outputs, Recorded, StagePlan};
+pub use registry::{Isolation, KindError, NotifierKind, PluginSource, Registry, StageKind};
 pub use secret::Redactor;
 pub use stage::{Notifier, NotifierFactory, Stage};
 pub use value::{Maybe, Unknown, contains_unknown, is_unknown, unknown_origin};

@@ -1,13 +1,8 @@
-//! What a stage or notifier says of itself, and the list of those a program knows.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! What a stage or notifier says of itself.
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::{NotifierFactory, Stage};
 
 /// What a stage or notifier says of itself, before any pipeline is read.
 ///
@@ -17,7 +12,7 @@ use crate::{NotifierFactory, Stage};
 /// with `"x-deployment": true` says which version of the app is deployed: `pipeline rollback --to RUN`
 /// takes it from that run and plans, of all stages, those that have such a property and what builds
 /// on them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
     /// The name in `uses = "…"`.
     pub kind: String,
@@ -26,7 +21,16 @@ pub struct Manifest {
     /// What it takes.
     pub inputs: Value,
     /// What other stages can refer to. Empty for a notifier.
+    #[serde(default)]
     pub outputs: Value,
+    /// The events that a notifier wants, by their names in [`Event`](crate::Event), such as
+    /// `run_finished`; every one if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+    /// How many seconds a stage may take to end once it was cancelled: 10 unless given, 300 at most. One that
+    /// takes longer is given up. Only read for plugins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_seconds: Option<u64>,
 }
 
 impl Manifest {
@@ -37,6 +41,8 @@ impl Manifest {
             summary: summary.to_owned(),
             inputs: inlined_schema::<I>(),
             outputs: inlined_schema::<O>(),
+            events: Vec::new(),
+            grace_seconds: None,
         }
     }
 }
@@ -48,61 +54,4 @@ pub fn inlined_schema<T: JsonSchema>() -> Value {
         s.meta_schema = None;
     });
     settings.into_generator().into_root_schema_for::<T>().to_value()
-}
-
-/// A stage and its manifest.
-#[derive(Clone)]
-pub struct StageKind {
-    /// What it says of itself.
-    pub manifest: Manifest,
-    /// The stage; shared by all nodes of this kind.
-    pub stage: Arc<dyn Stage>,
-}
-
-/// A notifier's factory and its manifest.
-#[derive(Clone)]
-pub struct NotifierKind {
-    /// What it says of itself.
-    pub manifest: Manifest,
-    /// Makes one from the inputs in `[notify.NAME]`.
-    pub create: NotifierFactory,
-}
-
-/// Every stage and notifier that a program knows, by the name in `uses`.
-#[derive(Clone, Default)]
-pub struct Registry {
-    stages: BTreeMap<String, StageKind>,
-    notifiers: BTreeMap<String, NotifierKind>,
-}
-
-impl Registry {
-    /// Adds a stage kind; a later one of the same name replaces an earlier one.
-    pub fn add_stage(&mut self, kind: StageKind) {
-        self.stages.insert(kind.manifest.kind.clone(), kind);
-    }
-
-    /// Adds a notifier kind; a later one of the same name replaces an earlier one.
-    pub fn add_notifier(&mut self, kind: NotifierKind) {
-        self.notifiers.insert(kind.manifest.kind.clone(), kind);
-    }
-
-    /// The stage kind called `name`.
-    pub fn stage(&self, name: &str) -> Option<&StageKind> {
-        self.stages.get(name)
-    }
-
-    /// The notifier kind called `name`.
-    pub fn notifier(&self, name: &str) -> Option<&NotifierKind> {
-        self.notifiers.get(name)
-    }
-
-    /// All stage kinds, by name.
-    pub fn stages(&self) -> impl Iterator<Item = &StageKind> {
-        self.stages.values()
-    }
-
-    /// All notifier kinds, by name.
-    pub fn notifiers(&self) -> impl Iterator<Item = &NotifierKind> {
-        self.notifiers.values()
-    }
 }

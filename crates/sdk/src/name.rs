@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,9 +17,9 @@ pub struct InvalidName {
 /// The name a pipeline gives to one of its stages: `registry` in `[stages.registry]`.
 ///
 /// 1 to 64 ASCII letters, digits, `-` and `_`; starts with a letter.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-pub struct StageName(String);
+pub struct StageName(#[schemars(regex(pattern = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"))] String);
 
 impl StageName {
     /// Checks and wraps `name`.
@@ -59,9 +60,9 @@ impl fmt::Display for StageName {
 }
 
 /// One execution of a pipeline. Sorts by the time the run began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct RunId(Uuid);
+pub struct RunId(#[schemars(with = "String", extend("format" = "uuid"))] Uuid);
 
 impl RunId {
     /// An id for a run that begins now.
@@ -92,7 +93,7 @@ impl fmt::Display for RunId {
 ///
 /// The pair is unique within a stage. `kind` follows CloudFormation's type names in short form:
 /// `ecs:service`, `elbv2:listener`, `ecr:repository`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceId {
     /// What it is, such as `ecs:service`.
     pub kind: String,

@@ -1,16 +1,17 @@
 //! What a stage says it will do, and what it did.
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{ResourceId, StageError, contains_unknown};
 
 /// The inputs of one stage after its expressions were evaluated. Some may be unknown.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Inputs(pub IndexMap<String, Value>);
+pub struct Inputs(#[schemars(with = "Map<String, Value>")] pub IndexMap<String, Value>);
 
 impl Inputs {
     /// Reads the inputs into the stage's own type. A field that may be unknown is a
@@ -22,7 +23,9 @@ impl Inputs {
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, StageError> {
         let value = Value::Object(self.0.clone().into_iter().collect());
         serde_path_to_error::deserialize(value).map_err(|error| StageError::Input {
-            field: error.path().to_string(),
+            field: Some(error.path().to_string())
+                .filter(|path| path != ".")
+                .unwrap_or_else(|| "inputs".into()),
             message: error.into_inner().to_string(),
         })
     }
@@ -34,16 +37,35 @@ impl Inputs {
 }
 
 /// What a stage gives to the stages after it. While planning, some may be unknown.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outputs {
     /// The values other stages refer to as `stages.NAME.KEY`.
+    #[serde(default)]
+    #[schemars(with = "Map<String, Value>")]
     pub values: IndexMap<String, Value>,
     /// The resources that exist for this stage, kept in the environment's state.
+    #[serde(default)]
     pub resources: Vec<Recorded>,
 }
 
+impl Outputs {
+    /// The fields of `values` as outputs, and no resources.
+    ///
+    /// # Errors
+    /// `values` is not written as a JSON object; that is a defect of the stage.
+    pub fn of(values: &impl Serialize) -> Result<Self, StageError> {
+        match serde_json::to_value(values) {
+            Ok(Value::Object(fields)) => {
+                Ok(Self { values: fields.into_iter().collect(), resources: Vec::new() })
+            }
+            Ok(_) => Err(StageError::failed("outputs have to be an object")),
+            Err(error) => Err(StageError::failed(format!("outputs are not JSON: {error}"))),
+        }
+    }
+}
+
 /// A resource as the state remembers it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Recorded {
     /// Which resource.
     #[serde(flatten)]
@@ -53,7 +75,7 @@ pub struct Recorded {
 }
 
 /// What happens to one resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// It does not exist and will be made.
@@ -69,7 +91,7 @@ pub enum Action {
 }
 
 /// One attribute that changes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AttributeChange {
     /// The attribute, dotted: `health_check.path`.
     pub path: String,
@@ -80,7 +102,7 @@ pub struct AttributeChange {
 }
 
 /// One line of a plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// What changes.
     pub resource: ResourceId,
@@ -98,13 +120,16 @@ pub struct Change {
 }
 
 /// What a stage will do, frozen. Made by reading only.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StagePlan {
     /// What will change; empty when the world is as the inputs say.
+    #[serde(default)]
     pub changes: Vec<Change>,
     /// The outputs after the changes; unknown where only applying tells.
+    #[serde(default)]
     pub outputs: Outputs,
     /// What `apply` needs beside the changes. The engine keeps it and never looks inside.
+    #[serde(default)]
     pub detail: Value,
 }
 
@@ -119,7 +144,7 @@ impl StagePlan {
 ///
 /// Its intent was durable before the side effect began. No `after` means that the result never
 /// came: the side effect may or may not have happened, and a rollback reads the world to tell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {
     /// What was changed.
     pub resource: ResourceId,

@@ -84,6 +84,7 @@ impl Bench {
             cancel: self.cancel.clone(),
             sink: Arc::clone(&self.notes) as Arc<dyn ProgressSink>,
             recorder: Arc::new(NullSink),
+            services: None,
         })
     }
 

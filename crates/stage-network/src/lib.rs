@@ -243,6 +243,7 @@ mod tests {
             cancel: CancellationToken::new(),
             sink: Arc::new(NullSink),
             recorder: Arc::new(NullSink),
+            services: None,
         })
     }
 

@@ -14,6 +14,7 @@ mod engine;
 mod http;
 mod latency;
 mod machine;
+mod plugins;
 mod recorder;
 mod startup;
 mod table;
@@ -62,6 +63,8 @@ enum Part {
     Deploy,
     /// Many stages without a cloud, and the journal.
     Engine,
+    /// What a call of a plugin costs.
+    Plugins,
     /// A plan and a first run with every call slowed down.
     Latency,
     /// `pipeline --version` against `aws --version`, and the binary's size.
@@ -137,6 +140,7 @@ impl Bench {
             Part::Unchanged => unchanged::measure(self, &mut section).await,
             Part::Deploy => deploy::measure(self, &mut section).await,
             Part::Engine => engine::measure(self, &mut section),
+            Part::Plugins => plugins::measure(self, &mut section),
             Part::Latency => latency::measure(self, &mut section).await,
             Part::Startup => startup::measure(self, &mut section),
         };
@@ -158,6 +162,7 @@ impl Part {
             Self::Unchanged => ("A run with nothing changed", "its calls at once"),
             Self::Deploy => ("The end of a deployment", "aws ecs deploy"),
             Self::Engine => ("The engine", "Terraform"),
+            Self::Plugins => ("Plugins", ""),
             Self::Latency => ("Calls that take 50 ms longer", "critical path"),
             Self::Startup => ("Start and size", "aws"),
         };

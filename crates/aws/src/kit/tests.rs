@@ -26,5 +26,6 @@ pub(crate) fn context_for(mode: Mode, prior: Option<Prior>, recorder: Arc<dyn Re
         cancel: CancellationToken::new(),
         sink: Arc::new(NullSink),
         recorder,
+        services: None,
     })
 }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::SignedDuration;
-use pipeline_sdk::{Inputs, PipelineId, StageName, Value};
+use pipeline_sdk::{Inputs, Isolation, KindError, PipelineId, StageKind, StageName, Value};
 use sha2::{Digest, Sha256};
 
 use super::document::{self, Entry, Span, Table, table_value};
@@ -21,7 +22,10 @@ use crate::graph::Graph;
 const PARALLELISM: usize = 8;
 
 /// Keys of a stage that are not inputs of its kind.
-const STAGE_KEYS: [&str; 4] = ["uses", "needs", "timeout", "retry"];
+const STAGE_KEYS: [&str; 5] = ["uses", "needs", "timeout", "retry", "isolation"];
+
+/// Keys of a notifier that are not inputs of its kind.
+const NOTIFIER_KEYS: [&str; 3] = ["uses", "isolation", "required"];
 
 pub(super) fn load(text: &str, path: &Path, options: &LoadOptions) -> Result<Definition, Vec<ConfigError>> {
     let root = document::parse(text)?;
@@ -78,6 +82,13 @@ pub(super) fn load(text: &str, path: &Path, options: &LoadOptions) -> Result<Def
     })
 }
 
+/// Every `uses` of stages and notifiers.
+pub(super) fn all_uses(text: &str) -> Result<Vec<String>, Vec<ConfigError>> {
+    let root = document::parse(text)?;
+    let nodes = ["stages", "notify"].into_iter().flat_map(|name| section(&root, name));
+    Ok(nodes.filter_map(|(_, entry)| uses(entry)).map(|(_, (_, uses))| uses.to_owned()).collect())
+}
+
 fn sha256(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -101,17 +112,23 @@ fn read_notifiers(
     let mut notifiers = Vec::new();
     for (name, entry) in section(root, "notify") {
         let Some((table, uses)) = uses(entry) else { continue };
-        let Some(kind) = options.registry.notifier(uses.1) else {
-            found.errors.push(unknown_kind("notifier", uses, known()));
-            continue;
+        let isolation = isolation(table, options, &uses, found);
+        let kind = match options.registry.notifier(uses.1, isolation) {
+            Ok(kind) => kind,
+            Err(error) => {
+                found.errors.push(no_kind(error, "notifier", uses, known()));
+                continue;
+            }
         };
         let header = (format!("notify.{name}"), entry.key.clone());
         let schema = &kind.manifest.inputs;
-        let read = site.inputs(table, &["uses"], schema, (&header.0, header.1), found);
+        let read = site.inputs(table, &NOTIFIER_KEYS, schema, (&header.0, header.1), found);
         notifiers.push(NotifierConfig {
             name: name.clone(),
             kind: uses.1.to_owned(),
             inputs: Inputs(read.values.into_iter().collect()),
+            isolation,
+            required: table.get("required").is_some_and(|entry| entry.node.to_value() == Value::Bool(true)),
         });
     }
     notifiers
@@ -130,12 +147,10 @@ type Edges = HashMap<(usize, usize), Span>;
 
 impl Stages<'_> {
     fn read(&self, found: &mut Findings) -> (Vec<StageConfig>, Option<Graph>, Option<Graph>) {
-        let kinds: Kinds<'_> = section(self.root, "stages")
-            .map(|(name, entry)| {
-                let kind = uses(entry).and_then(|(_, uses)| self.options.registry.stage(uses.1));
-                (name.clone(), kind.map(|kind| &kind.manifest))
-            })
-            .collect();
+        let known: Vec<_> = section(self.root, "stages").map(|(_, entry)| self.kind(entry, found)).collect();
+        let manifests = known.iter().map(|kind| kind.as_ref().map(|kind| &kind.manifest));
+        let names = section(self.root, "stages").map(|(name, _)| name.clone());
+        let kinds: Kinds<'_> = names.zip(manifests).collect();
         let site = Site { text: self.text, scope: self.scope, kinds: Some(&kinds) };
         let count = kinds.len();
         let (mut references, mut all) = (vec![Vec::new(); count], vec![Vec::new(); count]);
@@ -143,7 +158,7 @@ impl Stages<'_> {
         let mut stages = Vec::with_capacity(count);
         for (index, (name, entry)) in section(self.root, "stages").enumerate() {
             found.upstream.clear();
-            stages.extend(self.stage(&site, name, entry, found));
+            stages.extend(self.stage(&site, name, (entry, known[index].as_deref()), found));
             for (upstream, span) in std::mem::take(&mut found.upstream) {
                 let Some(upstream) = kinds.get_index_of(&upstream) else { continue };
                 references[index].push(upstream);
@@ -164,17 +179,33 @@ impl Stages<'_> {
         }
     }
 
-    fn stage(&self, site: &Site<'_>, name: &str, entry: &Entry, found: &mut Findings) -> Option<StageConfig> {
+    /// The kind of a stage, if there is one.
+    fn kind(&self, entry: &Entry, found: &mut Findings) -> Option<Arc<StageKind>> {
+        let (table, uses) = uses(entry)?;
+        let registry = &self.options.registry;
+        match registry.stage(uses.1, isolation(table, self.options, &uses, found)) {
+            Ok(kind) => Some(kind),
+            Err(error) => {
+                let known = registry.stages().map(|kind| kind.manifest.kind.as_str());
+                found.errors.push(no_kind(error, "stage", uses, known));
+                None
+            }
+        }
+    }
+
+    fn stage(
+        &self,
+        site: &Site<'_>,
+        name: &str,
+        (entry, kind): (&Entry, Option<&StageKind>),
+        found: &mut Findings,
+    ) -> Option<StageConfig> {
         let valid = StageName::new(name);
         if let Err(error) = &valid {
             found.errors.push(ConfigError::new(error.to_string(), entry.key.clone(), "this name"));
         }
         let (table, uses) = uses(entry)?;
-        let Some(kind) = self.options.registry.stage(uses.1) else {
-            let known = self.options.registry.stages().map(|kind| kind.manifest.kind.as_str());
-            found.errors.push(unknown_kind("stage", uses, known));
-            return None;
-        };
+        let kind = kind?;
         let header = format!("stages.{name}");
         let schema = &kind.manifest.inputs;
         let read = site.inputs(table, &STAGE_KEYS, schema, (&header, entry.key.clone()), found);
@@ -185,6 +216,7 @@ impl Stages<'_> {
             schema: schema.clone(),
             outputs: kind.manifest.outputs.clone(),
             limits: limits(table, found),
+            isolation: written_isolation(table).unwrap_or_default(),
         })
     }
 }
@@ -262,11 +294,45 @@ fn uses(entry: &Entry) -> Option<(&Table, (Span, &str))> {
     Some((table, (node.span.clone(), node.text()?)))
 }
 
-fn unknown_kind<'a>(
+/// `isolation` as it is written. A wrong value was already reported.
+fn written_isolation(table: &Table) -> Option<Isolation> {
+    match table.get("isolation")?.node.text()? {
+        "process" => Some(Isolation::Process),
+        _ => Some(Isolation::None),
+    }
+}
+
+/// Where a node runs. What is built in runs where the engine does.
+fn isolation(table: &Table, options: &LoadOptions, uses: &(Span, &str), found: &mut Findings) -> Isolation {
+    let written = written_isolation(table);
+    if let (Some(_), Some(entry), true) =
+        (written, table.get("isolation"), options.registry.is_built_in(uses.1))
+    {
+        let message = format!("`{}` is built in, and `isolation` is for plugins", uses.1);
+        let error = ConfigError::new(message, entry.key.clone(), "this key");
+        found.errors.push(error.with_help("remove it"));
+    }
+    written.unwrap_or_default()
+}
+
+fn no_kind<'a>(
+    error: KindError,
     what: &str,
     (span, kind): (Span, &str),
     known: impl Iterator<Item = &'a str>,
 ) -> ConfigError {
+    if let KindError::Plugin(error) = error {
+        let plain = ConfigError::new(error.to_string(), span, "this plugin");
+        return match error.help() {
+            Some(help) => plain.with_help(help),
+            None => plain,
+        };
+    }
+    if [".so", ".dylib", ".py", ".sh"].iter().any(|end| kind.ends_with(end)) {
+        let help = format!("a plugin is named by its path: `uses = \"./{kind}\"`");
+        return ConfigError::new(format!("there is no kind of {what} called `{kind}`"), span, "this kind")
+            .with_help(help);
+    }
     let help = suggestion::help(&format!("kinds of {what}s"), kind, known);
     ConfigError::new(format!("there is no kind of {what} called `{kind}`"), span, "this kind").with_help(help)
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use pipeline_sdk::{Inputs, PipelineId, Redactor, Registry, StageName, Value};
+use pipeline_sdk::{Inputs, Isolation, PipelineId, Redactor, Registry, StageName, Value};
 
 pub use error::{ConfigError, ConfigErrors};
 pub(crate) use schema::{check, property};
@@ -88,6 +88,15 @@ pub(crate) struct StageConfig {
     /// The schema of the kind's outputs.
     pub(crate) outputs: Value,
     pub(crate) limits: StageLimits,
+    /// Where it runs if it is a plugin.
+    pub(crate) isolation: Isolation,
+}
+
+impl Definition {
+    /// Where the stage `name` runs if it is a plugin. One that is not in the file any more is kept apart.
+    pub(crate) fn isolation(&self, name: &StageName) -> Isolation {
+        self.by_name.get(name).map_or(Isolation::Process, |&index| self.stages[index].isolation)
+    }
 }
 
 impl StageConfig {
@@ -119,6 +128,10 @@ pub(crate) struct NotifierConfig {
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) inputs: Inputs,
+    /// Where it runs if it is a plugin.
+    pub(crate) isolation: Isolation,
+    /// Whether a run that it does not hear of may not go on.
+    pub(crate) required: bool,
 }
 
 impl Pipeline {
@@ -139,6 +152,16 @@ impl Pipeline {
         load::load(text, path, options)
             .map(|definition| Self { inner: Arc::new(definition) })
             .map_err(|errors| ConfigErrors::new(path, text, errors))
+    }
+
+    /// What the nodes of the file at `path` are, as their `uses` name it, in the order of the file. Nothing else
+    /// of it is checked, and nothing is loaded.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no TOML.
+    pub fn uses(path: &Path) -> Result<Vec<String>, ConfigErrors> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigErrors::unreadable(path, &error))?;
+        load::all_uses(&text).map_err(|errors| ConfigErrors::new(path, &text, errors))
     }
 
     /// Which app and environment.

@@ -16,7 +16,11 @@ pub(crate) static OUTLINE: LazyLock<Value> = LazyLock::new(|| {
     let needs = json!({ "type": "array", "items": { "type": "string" } });
     let timeout = json!({ "type": "string" });
     let retry = json!({ "type": "integer", "minimum": 0, "maximum": 10 });
-    let stage = json!({ "uses": uses, "needs": needs, "timeout": timeout, "retry": retry });
+    let isolation = json!({ "type": "string", "enum": ["none", "process"] });
+    let stage = json!({
+        "uses": uses, "needs": needs, "timeout": timeout, "retry": retry, "isolation": isolation,
+    });
+    let notifier = json!({ "uses": uses, "isolation": isolation, "required": { "type": "boolean" } });
     json!({
         "type": "object",
         "properties": {
@@ -38,7 +42,7 @@ pub(crate) static OUTLINE: LazyLock<Value> = LazyLock::new(|| {
                 "type": "object", "properties": { "vars": table, "cloud": table },
             }},
             "stages": named(stage),
-            "notify": named(json!({ "uses": uses })),
+            "notify": named(notifier),
         },
         "required": ["pipeline"],
     })

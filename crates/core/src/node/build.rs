@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use pipeline_sdk::{Mode, Registry, StageError, StageName};
+use pipeline_sdk::{KindError, Mode, Registry, StageError, StageName};
 
 use super::{Node, Source};
 use crate::config::{Definition, StageLimits};
@@ -50,6 +50,7 @@ impl Nodes {
     /// The nodes of a run that has planned `stages`, in their order, to undo it. `before` is the state that
     /// it began with. Their inputs are never evaluated.
     pub(crate) fn of_plan(
+        definition: &Definition,
         stages: &[PlannedStage],
         registry: &Registry,
         before: &State,
@@ -57,7 +58,7 @@ impl Nodes {
         let (mut list, mut failures) = (Vec::with_capacity(stages.len()), Vec::new());
         for PlannedStage { name, kind, mode, needs, .. } in stages {
             let source = Source::Recorded(IndexMap::new());
-            let node = node(registry, name, kind, *mode, needs.clone(), source);
+            let node = node((definition, registry), name, kind, *mode, needs.clone(), source);
             collect(node, &mut list, &mut failures);
         }
         if !failures.is_empty() {
@@ -199,7 +200,7 @@ impl Builder<'_> {
             return Err(StageFailure::of(name, &error.with_help("`pipeline run` makes it")));
         };
         let (needs, source) = (record.needs.clone(), Source::Recorded(IndexMap::new()));
-        let node = node(self.registry, name, &record.kind, Mode::Converge, needs, source)?;
+        let node = node(self.kinds(), name, &record.kind, Mode::Converge, needs, source)?;
         Ok(Node { held: true, ..node })
     }
 
@@ -219,11 +220,16 @@ impl Builder<'_> {
         edges.filter(|(used, user)| used != user).collect()
     }
 
+    /// What tells of a kind by its name.
+    fn kinds(&self) -> (&Definition, &Registry) {
+        (self.definition, self.registry)
+    }
+
     fn file_node(&self, index: usize, mode: Mode) -> Result<Node, StageFailure> {
         let config = &self.definition.stages[index];
         let needs = self.definition.graph.before(index).iter();
         let needs = needs.map(|&i| self.definition.stages[i].name.clone()).collect();
-        let node = node(self.registry, &config.name, &config.kind, mode, needs, Source::File(index))?;
+        let node = node(self.kinds(), &config.name, &config.kind, mode, needs, Source::File(index))?;
         Ok(Node { limits: config.limits, ..node })
     }
 
@@ -236,23 +242,26 @@ impl Builder<'_> {
                 .map_err(|error| StageFailure::of(name, &StageError::input(key, error)))
         });
         let inputs = inputs.collect::<Result<_, _>>()?;
-        node(self.registry, name, &record.kind, Mode::Destroy, record.needs.clone(), Source::Recorded(inputs))
+        node(self.kinds(), name, &record.kind, Mode::Destroy, record.needs.clone(), Source::Recorded(inputs))
     }
 }
 
 fn node(
-    registry: &Registry,
+    (definition, registry): (&Definition, &Registry),
     name: &StageName,
     kind: &str,
     mode: Mode,
     needs: Vec<StageName>,
     source: Source,
 ) -> Result<Node, StageFailure> {
-    let Some(known) = registry.stage(kind) else {
-        let error = StageError::failed(format!("this program does not know the kind `{kind}`"));
-        let help = "the stage exists in the state; use a program that knows its kind to remove it";
-        return Err(StageFailure::of(name, &error.with_help(help)));
-    };
+    let known = registry.stage(kind, definition.isolation(name)).map_err(|error| {
+        let error = match error {
+            KindError::Plugin(error) => error,
+            KindError::Unknown => StageError::failed(format!("this program does not know the kind `{kind}`"))
+                .with_help("the stage exists in the state; use a program that knows its kind to remove it"),
+        };
+        StageFailure::of(name, &error)
+    })?;
     let (name, kind, stage) = (name.clone(), kind.to_owned(), known.stage.clone());
     let limits = StageLimits::default();
     Ok(Node { name, kind, stage, mode, needs, source, optional: false, held: false, limits })

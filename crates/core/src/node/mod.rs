@@ -47,6 +47,7 @@ impl Session {
             cancel: cancel.clone(),
             sink: Arc::new(self.emitter.clone()),
             recorder: self.recorder.clone(),
+            services: None,
         })
     }
 }

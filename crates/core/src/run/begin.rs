@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline_sdk::{Event, Notifier, Registry, RunCommand, RunId, RunOutcome, StageName};
+use pipeline_sdk::{Event, Registry, RunCommand, RunId, RunOutcome, StageName};
 
 use super::takeover::{Earlier, Runs};
 use super::{Deployed, EngineError, Run};
@@ -15,13 +15,10 @@ use crate::failure::with_causes;
 use crate::journal::{Began, Entry, Inherited, Journal, Prospect};
 use crate::lifecycle::RunState;
 use crate::node::Session;
-use crate::notify::{Notifications, NotifyLimits};
+use crate::notify::{NamedNotifier, Notifications, NotifyLimits};
 use crate::recorder::RunRecorder;
 use crate::state::{State, encode};
 use crate::store::{Holder, StateLock, StateStore, Wait};
-
-/// A notifier by the name that the file gives it.
-pub(super) type NamedNotifier = (String, Arc<dyn Notifier>);
 
 /// Begins runs of one pipeline.
 pub struct Engine {
@@ -228,7 +225,8 @@ impl Engine {
         let definition = self.pipeline.inner.clone();
         let redactor = definition.scope.redactor.clone();
         let emitter = Emitter::new(id, redactor.clone(), self.sink.clone());
-        emitter.notify(Notifications::start(notifiers, self.limits, self.jitter, &emitter.complaint()));
+        let complaint = emitter.complaint(cancel);
+        emitter.notify(Notifications::start(notifiers, self.limits, self.jitter, &complaint));
         emitter.emit(Event::RunStarted {
             pipeline: definition.id.clone(),
             command: start.command,
@@ -276,10 +274,10 @@ impl Engine {
         }
         let make = |config: &crate::config::NotifierConfig| {
             let refused = |message| EngineError::Notifier { name: config.name.clone(), message };
-            let kind = self.registry.notifier(&config.kind);
-            let kind = kind.ok_or_else(|| refused(format!("the kind `{}` is not known", config.kind)))?;
+            let kind = self.registry.notifier(&config.kind, config.isolation);
+            let kind = kind.map_err(|error| refused(format!("`{}`: {error}", config.kind)))?;
             let notifier = (kind.create)(&config.inputs).map_err(|error| refused(with_causes(&error)))?;
-            Ok((config.name.clone(), notifier))
+            Ok(NamedNotifier { name: config.name.clone(), notifier, required: config.required })
         };
         self.pipeline.inner.notifiers.iter().map(make).collect()
     }

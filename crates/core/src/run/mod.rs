@@ -64,6 +64,14 @@ pub enum EngineError {
         /// What is wrong, and what to write instead.
         message: String,
     },
+    /// A notifier that is required did not take what happened.
+    #[error("the required notifier `{name}` does not take events, so nothing was changed: {message}")]
+    Unheard {
+        /// The notifier.
+        name: String,
+        /// Why.
+        message: String,
+    },
     /// Stages that could not be planned, all of them.
     #[error("{}", failed_stages(.0))]
     Plan(Vec<StageFailure>),
@@ -203,7 +211,11 @@ impl Run {
         let mut planned: Vec<_> = match planned {
             Ok(planned) => planned.into_iter().map(Some).collect(),
             Err(PlanFailure::Stages(failures)) => return Err(EngineError::Plan(failures)),
-            Err(PlanFailure::Cancelled) => return Err(EngineError::Cancelled),
+            Err(PlanFailure::Cancelled) => {
+                let unheard = self.session.emitter.unheard();
+                let why = unheard.map(|(name, message)| EngineError::Unheard { name, message });
+                return Err(why.unwrap_or(EngineError::Cancelled));
+            }
         };
         let redactor = &self.session.definition.scope.redactor;
         let mut stages = Vec::with_capacity(planned.len());
@@ -246,7 +258,11 @@ impl Run {
     ///
     /// Every way this can end is in the report.
     pub async fn apply(mut self, plan: Plan) -> RunReport {
-        let report = match self.prepare(&plan) {
+        let prepared = match self.prepare(&plan) {
+            Ok(nodes) => self.required_have_heard(&plan).await.map(|()| nodes),
+            Err(error) => Err(error),
+        };
+        let report = match prepared {
             Ok(nodes) => {
                 self.session.recorder.note(|| Entry::Planned(Box::new(plan.clone())));
                 self.execute(plan, &nodes).await
@@ -254,6 +270,15 @@ impl Run {
             Err(error) => self.failed_report(&error),
         };
         self.end(report).await
+    }
+
+    /// Nothing is changed before those who have to know of it do.
+    async fn required_have_heard(&self, plan: &Plan) -> Result<(), EngineError> {
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let heard = self.session.emitter.required_have_heard().await;
+        heard.map_err(|(name, message)| EngineError::Unheard { name, message })
     }
 
     /// Ends the run as `report` says, without the secrets that its errors may hold.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pipeline_sdk::{Event, Mode, RunCommand, RunId, RunOutcome, StageName};
 
-use super::begin::{Engine, Ground, NamedNotifier, Start};
+use super::begin::{Engine, Ground, Start};
 use super::takeover::Earlier;
 use super::{EngineError, Run, RunReport};
 use crate::cancel::Cancellation;
@@ -12,6 +12,7 @@ use crate::config::StageConfig;
 use crate::journal::{Entry, Recovered};
 use crate::lifecycle::RunEvent;
 use crate::node::Nodes;
+use crate::notify::NamedNotifier;
 use crate::plan::Plan;
 use crate::state::StageRecord;
 use crate::store::Wait;
@@ -142,7 +143,8 @@ impl Engine {
         let inherits = earlier.inheritance(last);
         let before = earlier.before(&ground.state);
         let stages = earlier.undo_stages(&inherits);
-        let nodes = Nodes::of_plan(&stages, &self.registry, &before).map_err(EngineError::Plan)?;
+        let nodes = Nodes::of_plan(&self.pipeline.inner, &stages, &self.registry, &before)
+            .map_err(EngineError::Plan)?;
         let stages: Vec<_> = nodes.order.order().iter().map(|&index| stages[index].clone()).collect();
         let start = Start {
             command: RunCommand::Rollback,

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use pipeline_core::{LoadOptions, Pipeline};
-use pipeline_sdk::{Manifest, NotifierKind, Registry, StageError, StageKind, json};
+use pipeline_sdk::{Isolation, Manifest, NotifierKind, Registry, StageError, StageKind, json};
 
 use crate::world::Lab;
 
 fn options() -> LoadOptions {
-    let stage = Lab::default().registry().stage("thing").unwrap().stage.clone();
+    let stage = Lab::default().registry().stage("thing", Isolation::None).unwrap().stage.clone();
     let mut registry = Registry::default();
     for (kind, inputs, outputs) in [
         (
@@ -33,7 +33,7 @@ fn options() -> LoadOptions {
             json!({ "type": "object", "properties": { "uri": { "type": "string" } } }),
         ),
     ] {
-        let manifest = Manifest { kind: kind.to_owned(), summary: String::new(), inputs, outputs };
+        let manifest = Manifest { kind: kind.to_owned(), inputs, outputs, ..Manifest::default() };
         registry.add_stage(StageKind { manifest, stage: stage.clone() });
     }
     registry.add_notifier(NotifierKind {
@@ -43,6 +43,7 @@ fn options() -> LoadOptions {
             inputs: json!({ "type": "object", "properties": { "webhook": { "type": "string", "x-secret": true } },
                             "required": ["webhook"] }),
             outputs: json!({}),
+            ..Manifest::default()
         },
         create: Arc::new(|_| Err(StageError::failed("not used"))),
     });

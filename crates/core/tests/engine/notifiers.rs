@@ -18,6 +18,7 @@ enum Manner {
     Dead,
     Slow,
     Panicking,
+    DeadAfter(u32),
 }
 
 struct Test {
@@ -34,6 +35,8 @@ impl Notifier for Test {
             Manner::Slow => std::future::pending().await,
             Manner::Panicking => panic!("a defect"),
             Manner::Dead => Err(NotifyError { message: "404".to_owned(), retryable: false }),
+            Manner::DeadAfter(calls) if call < calls => Ok(()),
+            Manner::DeadAfter(_) => Err(NotifyError { message: "404".to_owned(), retryable: false }),
             Manner::Flaky if call.is_multiple_of(2) => {
                 Err(NotifyError { message: "503".to_owned(), retryable: true })
             }
@@ -54,6 +57,7 @@ fn lab(manner: Manner) -> (Lab, Arc<Mutex<Vec<u64>>>) {
         summary: "test".to_owned(),
         inputs: empty.clone(),
         outputs: empty,
+        ..Manifest::default()
     };
     let create = Arc::new(move |_: &_| {
         let notifier = Test { manner, calls: AtomicU32::new(0), heard: for_notifier.clone() };
@@ -94,4 +98,39 @@ async fn looking_at_a_plan_tells_nobody() {
     let (lab, heard) = lab(Manner::Flaky);
     lab.plan(TEXT, pipeline_sdk::Mode::Converge).await.unwrap();
     assert!(heard.lock().unwrap().is_empty());
+}
+
+/// Runs; what it says if it changed nothing. Whether it is while planning or after that depends on when the
+/// notifier is found to be dead.
+async fn try_run(lab: &Lab, text: &str) -> Result<(), String> {
+    let engine = lab.engine(text);
+    let wait = pipeline_core::Wait::never();
+    let begun = engine.begin(pipeline_sdk::RunCommand::Run, "test", lab.cancel.clone(), wait).await;
+    let mut run = begun.map_err(|error| error.to_string())?;
+    let plan = run.plan(pipeline_sdk::Mode::Converge).await.map_err(|error| error.to_string())?;
+    let report = run.apply(plan).await;
+    if report.outcome == RunOutcome::Failed { Err(report.error.unwrap_or_default()) } else { Ok(()) }
+}
+
+#[tokio::test]
+async fn nothing_is_changed_that_a_required_notifier_does_not_hear_of() {
+    let text = format!("{TEXT}required = true\n");
+    let (lab, _) = lab(Manner::Dead);
+    let error = try_run(&lab, &text).await.unwrap_err();
+    assert!(error.contains("the required notifier `test`"), "{error}");
+    assert!(lab.world.lock().unwrap().things.is_empty());
+    let (lab, heard) = self::lab(Manner::Flaky);
+    assert_eq!(lab.run(&text).await.outcome, RunOutcome::Succeeded);
+    assert!(!heard.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_ends_and_is_undone_when_a_required_notifier_misses_something() {
+    let text = format!("{TEXT}required = true\n");
+    // It takes what comes before the first change, and nothing after it.
+    let (lab, _) = lab(Manner::DeadAfter(3));
+    lab.fault("a", crate::world::Fault::UntilCancelled);
+    let report = lab.run(&text).await;
+    assert_eq!(report.outcome, RunOutcome::Cancelled);
+    assert!(lab.world.lock().unwrap().things.is_empty());
 }

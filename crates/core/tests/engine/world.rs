@@ -176,6 +176,7 @@ fn manifest() -> Manifest {
         outputs: json!({ "type": "object", "properties": {
             "id": { "type": "string" }, "value": true,
         }, "required": ["id"] }),
+        ..Manifest::default()
     }
 }
 

@@ -1,0 +1,213 @@
+//! The file of a plugin: read once, and used as it was read.
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use pipeline_sdk::StageError;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+/// Why a plugin cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the plugin {plugin}: {reason}")]
+pub struct PluginError {
+    /// The plugin, as `uses` names it.
+    pub plugin: String,
+    /// What is wrong.
+    pub reason: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+impl PluginError {
+    pub(crate) fn new(plugin: &str, reason: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { plugin: plugin.to_owned(), reason: reason.into(), help: help.into() }
+    }
+}
+
+impl From<PluginError> for StageError {
+    fn from(error: PluginError) -> Self {
+        let help = Some(error.help.clone()).filter(|help| !help.is_empty());
+        StageError::Failed { message: error.to_string(), help, source: None }
+    }
+}
+
+/// What kind of file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Library,
+    Executable,
+}
+
+/// A plugin's file, as it was when it was read.
+pub(crate) struct PluginFile {
+    /// As `uses` names it.
+    pub(crate) plugin: String,
+    pub(crate) path: PathBuf,
+    pub(crate) form: Form,
+    /// SHA-256, in hexadecimal digits.
+    pub(crate) sha256: String,
+    bytes: Vec<u8>,
+}
+
+impl PluginFile {
+    /// Reads `plugin`, a path below `directory` or an absolute one. Nothing of it is carried out.
+    pub(crate) fn read(plugin: &str, directory: &Path) -> Result<Self, PluginError> {
+        let path = directory.join(plugin);
+        let failed = |reason: String, help: &str| PluginError::new(plugin, reason, help);
+        let metadata = fs::metadata(&path).map_err(|error| {
+            let help = "the path starts at the folder of the pipeline's file; build the plugin first";
+            failed(format!("{} cannot be read: {error}", path.display()), help)
+        })?;
+        if !metadata.is_file() {
+            return Err(failed(
+                format!("{} is not a file", path.display()),
+                "name the file of the plugin itself",
+            ));
+        }
+        let form = form_of(&path);
+        if form == Form::Executable && metadata.permissions().mode() & 0o111 == 0 {
+            let help = format!("`chmod +x {}`, or name a library that ends with `.so`", path.display());
+            return Err(failed("it is neither a library nor executable".to_owned(), &help));
+        }
+        let bytes = fs::read(&path)
+            .map_err(|error| failed(format!("{} cannot be read: {error}", path.display()), ""))?;
+        if form == Form::Library {
+            check_library(&bytes).map_err(|(reason, help)| failed(reason, help))?;
+        }
+        let sha256 = hexadecimal(&Sha256::digest(&bytes));
+        Ok(Self { plugin: plugin.to_owned(), path, form, sha256, bytes })
+    }
+
+    /// A copy that nobody else can change, of exactly what was hashed: a library's constructors run while it
+    /// is loaded, before anything of it could be looked at.
+    pub(crate) fn copy(&self) -> Result<PrivateCopy, PluginError> {
+        let failed = |error: std::io::Error| {
+            let reason = format!("a private copy of it cannot be made: {error}");
+            PluginError::new(&self.plugin, reason, "check the folder for temporary files (TMPDIR)")
+        };
+        // Made with permissions for its owner alone.
+        let folder = tempfile::Builder::new().prefix("pipeline-plugin-").tempdir().map_err(failed)?;
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
+        let path = folder.path().join(name);
+        let mode = if self.form == Form::Library { 0o400 } else { 0o500 };
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(&path).map_err(failed)?;
+        file.write_all(&self.bytes).map_err(failed)?;
+        Ok(PrivateCopy { _folder: folder, path })
+    }
+}
+
+/// A copy of a plugin's file, which goes when this does.
+pub(crate) struct PrivateCopy {
+    _folder: TempDir,
+    pub(crate) path: PathBuf,
+}
+
+fn form_of(path: &Path) -> Form {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("so" | "dylib" | "dll") => Form::Library,
+        _ => Form::Executable,
+    }
+}
+
+/// The `e_machine` of an ELF file for this machine (System V ABI, ELF header).
+const MACHINE: Option<u16> = if cfg!(target_arch = "x86_64") {
+    Some(62)
+} else if cfg!(target_arch = "aarch64") {
+    Some(183)
+} else {
+    None
+};
+
+/// Whether the loader could make something of `bytes`; if not, what is wrong and what to do.
+fn check_library(bytes: &[u8]) -> Result<(), (String, &'static str)> {
+    const REBUILD: &str = "build the plugin for this machine, or take the file that was built for it";
+    let elf = bytes.starts_with(b"\x7fELF");
+    let mach =
+        [[0xcf, 0xfa, 0xed, 0xfe], [0xca, 0xfe, 0xba, 0xbe]].iter().any(|magic| bytes.starts_with(magic));
+    match (elf, mach) {
+        (false, false) if bytes.starts_with(b"MZ") => Err(("it was built for Windows".to_owned(), REBUILD)),
+        (false, false) => {
+            Err(("it is no library".to_owned(), "name the library that the build of the plugin made"))
+        }
+        (true, _) if cfg!(target_os = "macos") => Err(("it was built for Linux".to_owned(), REBUILD)),
+        (_, true) if !cfg!(target_os = "macos") => Err(("it was built for macOS".to_owned(), REBUILD)),
+        (true, _) => {
+            let machine = bytes.get(18..20).map(|field| u16::from_le_bytes([field[0], field[1]]));
+            match (machine, MACHINE) {
+                (None, _) => Err(("it is cut off".to_owned(), "build the plugin again, or copy it again")),
+                (Some(found), Some(wanted)) if found != wanted => {
+                    let architecture = architecture(found);
+                    Err((
+                        format!("it was built for {architecture}, and this is {}", std::env::consts::ARCH),
+                        REBUILD,
+                    ))
+                }
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn architecture(machine: u16) -> String {
+    match machine {
+        3 => "x86".to_owned(),
+        40 => "arm".to_owned(),
+        62 => "x86_64".to_owned(),
+        183 => "aarch64".to_owned(),
+        243 => "riscv64".to_owned(),
+        other => format!("another machine (ELF number {other})"),
+    }
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elf(machine: u16) -> Vec<u8> {
+        let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+        bytes.resize(18, 0);
+        bytes.extend(machine.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_library_for_another_machine_is_told_from_one_that_is_none() {
+        let reason = |bytes: &[u8]| check_library(bytes).map_err(|(reason, _)| reason);
+        let other = if MACHINE == Some(62) { 183 } else { 62 };
+        assert!(reason(&elf(other)).unwrap_err().starts_with("it was built for "));
+        assert_eq!(reason(b"\x7fELF\x02").unwrap_err(), "it is cut off");
+        assert_eq!(reason(b"#!/bin/sh\n").unwrap_err(), "it is no library");
+        assert_eq!(reason(b"MZ\x90").unwrap_err(), "it was built for Windows");
+        assert!(reason(&elf(MACHINE.expect("a known machine"))).is_ok());
+    }
+
+    #[test]
+    fn the_copy_is_what_was_read_even_if_the_file_changes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("plugin");
+        fs::write(&path, "#!/bin/sh\n").expect("written");
+        let plain = PluginFile::read("plugin", folder.path()).err().expect("not executable");
+        assert!(plain.help.contains("chmod +x"), "{plain:?}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("changed");
+        let file = PluginFile::read("plugin", folder.path()).expect("read");
+        fs::write(&path, "something else").expect("written");
+        let copy = file.copy().expect("copied");
+        assert_eq!(fs::read_to_string(&copy.path).expect("read"), "#!/bin/sh\n");
+        assert_eq!(fs::metadata(&copy.path).expect("there").permissions().mode() & 0o777, 0o500);
+        assert_eq!(file.sha256, "a8076d3d28d21e02012b20eaf7dbf75409a6277134439025f282e368e3305abf");
+    }
+}

@@ -1,0 +1,230 @@
+//! One plugin in use: its conversation, which is begun again if it broke.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pipeline_sdk::wire::{Hello, MessageType, PROTOCOL, Welcome};
+use pipeline_sdk::{Isolation, Manifest, StageError};
+use tokio::runtime::Handle;
+
+use crate::call::{Access, CallHost};
+use crate::file::{Form, PluginError, PluginFile, PrivateCopy};
+use crate::library::Loaded;
+use crate::link::{Link, named};
+use crate::process::Process;
+
+/// How long a plugin may take to start and to say what it has.
+const START: Duration = Duration::from_secs(10);
+
+/// How a plugin is started.
+enum Start {
+    /// In this process.
+    Library(Loaded),
+    /// This program and its arguments.
+    Process { program: PathBuf, arguments: Vec<PathBuf> },
+}
+
+/// A plugin that has said what it has.
+pub(crate) struct LoadedPlugin {
+    /// As `uses` names it.
+    pub(crate) name: String,
+    pub(crate) sha256: String,
+    pub(crate) welcome: Welcome,
+    pub(crate) access: Arc<Access>,
+    start: Start,
+    /// Where the file that was copied is.
+    folder: PathBuf,
+    /// Where the process works, and relative paths in inputs start.
+    pub(crate) directory: PathBuf,
+    runtime: Handle,
+    link: Mutex<Arc<Link>>,
+    _copy: PrivateCopy,
+}
+
+/// What a plugin is loaded with.
+pub(crate) struct Loading {
+    pub(crate) isolation: Isolation,
+    /// The folder of `pipeline.toml`.
+    pub(crate) directory: PathBuf,
+    /// This program, for a library in a process of its own.
+    pub(crate) program: PathBuf,
+    pub(crate) runtime: Handle,
+    pub(crate) access: Arc<Access>,
+}
+
+impl LoadedPlugin {
+    /// Loads what was read, and asks it what it has.
+    pub(crate) fn load(file: &PluginFile, loading: Loading) -> Result<Self, PluginError> {
+        let failed = |reason: String, help: &str| PluginError::new(&file.plugin, reason, help);
+        let copy = file.copy()?;
+        let Loading { isolation, directory, program, runtime, access } = loading;
+        let start = match (file.form, isolation) {
+            (Form::Library, Isolation::None) => {
+                Start::Library(Loaded::load(&copy.path).map_err(|(reason, help)| failed(reason, help))?)
+            }
+            (Form::Library, Isolation::Process) => {
+                Start::Process { program, arguments: vec!["plugin-host".into(), copy.path.clone()] }
+            }
+            (Form::Executable, _) => Start::Process { program: copy.path.clone(), arguments: Vec::new() },
+        };
+        let folder = file.path.parent().map(PathBuf::from).unwrap_or_default();
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        let directory = std::path::absolute(&directory).unwrap_or(directory);
+        let mut plugin = Self {
+            name: file.plugin.clone(),
+            sha256: file.sha256.clone(),
+            welcome: Welcome {
+                protocol: PROTOCOL,
+                name: String::new(),
+                version: String::new(),
+                stages: Vec::new(),
+                notifiers: Vec::new(),
+            },
+            access,
+            start,
+            folder,
+            directory,
+            link: Mutex::new(Link::new(runtime.clone())),
+            runtime,
+            _copy: copy,
+        };
+        let (link, welcome) = plugin.begin()?;
+        check(&plugin.name, &welcome)?;
+        plugin.welcome = welcome;
+        plugin.link = Mutex::new(link);
+        Ok(plugin)
+    }
+
+    /// Starts the plugin and greets it.
+    fn begin(&self) -> Result<(Arc<Link>, Welcome), PluginError> {
+        let failed = |reason: String, help: &str| PluginError::new(&self.name, reason, help);
+        let link = Link::new(self.runtime.clone());
+        match &self.start {
+            Start::Library(library) => {
+                let takes = Arc::clone(&link);
+                let transport = library.open(Arc::new(move |message: &[u8]| takes.receive(message)));
+                link.connect(transport.map_err(|reason| failed(reason, "its log may say why"))?);
+            }
+            Start::Process { program, arguments } => {
+                let mut command = Command::new(program);
+                command.args(arguments).current_dir(&self.directory).env("PIPELINE_PLUGIN_DIR", &self.folder);
+                command.env("PYTHONPATH", python_path(&self.folder));
+                let process = Process::start(command, &link).map_err(|error| {
+                    let help = "an executable plugin is a program, or a script with a first line such as \
+                                `#!/usr/bin/env python3` whose interpreter is there";
+                    failed(format!("it cannot be started: {error}"), help)
+                })?;
+                link.connect(Box::new(process));
+            }
+        }
+        let hello =
+            Hello { protocol: PROTOCOL, host: concat!("pipeline ", env!("CARGO_PKG_VERSION")).to_owned() };
+        let welcome = link.call_blocking(MessageType::Hello, &hello, Arc::default(), START);
+        welcome.map(|welcome| (Arc::clone(&link), welcome)).map_err(|error| {
+            link.fail("it did not greet");
+            failed(error.message, "a plugin answers `hello` first: see docs/plugins.md")
+        })
+    }
+
+    /// The conversation, begun again if it broke: what is to be undone needs the plugin.
+    pub(crate) async fn link(self: &Arc<Self>) -> Result<Arc<Link>, StageError> {
+        if let Some(link) = self.unbroken() {
+            return Ok(link);
+        }
+        let plugin = Arc::clone(self);
+        let begun = tokio::task::spawn_blocking(move || plugin.begin_again()).await;
+        begun
+            .map_err(|error| StageError::failed(format!("{}: {error}", self.name)))?
+            .map_err(StageError::from)
+    }
+
+    fn unbroken(&self) -> Option<Arc<Link>> {
+        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.broken().is_none().then(|| Arc::clone(&link))
+    }
+
+    fn begin_again(&self) -> Result<Arc<Link>, PluginError> {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if link.broken().is_some() {
+            *link = self.begin()?.0;
+        }
+        Ok(Arc::clone(&link))
+    }
+
+    /// The conversation as it is, for a caller that cannot wait for a new one.
+    pub(crate) fn current(&self) -> Arc<Link> {
+        Arc::clone(&self.link.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn named(&self, error: pipeline_sdk::wire::WireError) -> StageError {
+        named(&self.name, error)
+    }
+
+    /// A host for calls that need nothing of it but secrets.
+    pub(crate) fn notifier_host(&self, secrets: crate::secrets::Secrets) -> Arc<CallHost> {
+        Arc::new(CallHost::of_notifier(Arc::new(secrets), Arc::clone(&self.access)))
+    }
+}
+
+impl Drop for LoadedPlugin {
+    fn drop(&mut self) {
+        self.current().close();
+    }
+}
+
+/// The plugin's own folder first: its file is a copy elsewhere, and looks for its siblings there.
+fn python_path(folder: &std::path::Path) -> std::ffi::OsString {
+    let mut path = folder.as_os_str().to_owned();
+    if let Some(more) = std::env::var_os("PYTHONPATH").filter(|more| !more.is_empty()) {
+        path.push(":");
+        path.push(more);
+    }
+    path
+}
+
+/// What a plugin says of itself has to make sense before a pipeline relies on it.
+fn check(plugin: &str, welcome: &Welcome) -> Result<(), PluginError> {
+    let failed = |reason: String| {
+        Err(PluginError::new(
+            plugin,
+            reason,
+            "this is a defect of the plugin: `pipeline plugin check` tells more",
+        ))
+    };
+    if welcome.protocol > PROTOCOL {
+        let reason =
+            format!("it speaks version {} of the protocol, this program {PROTOCOL}", welcome.protocol);
+        return Err(PluginError::new(
+            plugin,
+            reason,
+            "use a newer `pipeline`, or an older version of the plugin",
+        ));
+    }
+    if welcome.stages.is_empty() && welcome.notifiers.is_empty() {
+        return failed("it has neither stages nor notifiers".to_owned());
+    }
+    for manifest in welcome.stages.iter().chain(&welcome.notifiers) {
+        let Manifest { kind, inputs, .. } = manifest;
+        if inputs.get("type").and_then(|kind| kind.as_str()) != Some("object") {
+            return failed(format!("the inputs of `{kind}` are no JSON Schema of an object"));
+        }
+        if has_reference(inputs) {
+            return failed(format!(
+                "the schema of `{kind}` has a `$ref`; every part has to stand where it is used"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn has_reference(schema: &pipeline_sdk::Value) -> bool {
+    match schema {
+        pipeline_sdk::Value::Object(fields) => {
+            fields.contains_key("$ref") || fields.values().any(has_reference)
+        }
+        pipeline_sdk::Value::Array(items) => items.iter().any(has_reference),
+        _ => false,
+    }
+}

@@ -1,0 +1,5 @@
+//! Plugins that misbehave in every way we could think of: a call ends with an error, and the run rolls back.
+
+mod lab;
+mod loading;
+mod running;

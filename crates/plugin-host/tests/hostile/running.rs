@@ -1,0 +1,128 @@
+//! What a plugin does while it is called.
+
+use std::time::Duration;
+
+use pipeline_sdk::{Event, RunOutcome};
+
+use crate::lab::{Lab, compile_file};
+
+/// Where a library runs.
+const BOTH: [&str; 2] = ["none", "process"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_keeps_to_the_contract_works() {
+    for way in ["GOOD", "TWICE", "PRINTS", "FOREIGN_ID"] {
+        for isolation in BOTH {
+            let lab = Lab::new(way, isolation);
+            let report = lab.run().await;
+            assert_eq!(report.outcome, RunOutcome::Succeeded, "{way} {isolation}: {report:?}");
+            assert_eq!(lab.calls(), ["apply"]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_of_the_first_version_works() {
+    for isolation in BOTH {
+        let folder = tempfile::tempdir().expect("a folder");
+        compile_file(folder.path(), "tests/frozen/v1/plugin.c", "-DNDEBUG");
+        let mut lab = Lab::with(folder, isolation);
+        lab.inputs = "";
+        let report = lab.run().await;
+        assert_eq!(report.outcome, RunOutcome::Succeeded, "{report:?}");
+        assert_eq!(lab.run().await.outcome, RunOutcome::Unchanged);
+        assert_eq!(lab.state().await.stages.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_message_ends_the_run_with_an_error_and_a_rollback() {
+    let cases = [
+        ("GARBAGE", "what is no message"),
+        ("WRONG_RESULT", "its result cannot be read"),
+        ("HUGE_MESSAGE", "a message of more than 16 MiB"),
+    ];
+    for (way, wanted) in cases {
+        for isolation in BOTH {
+            let lab = Lab::new(way, isolation);
+            let report = lab.run().await;
+            assert_eq!(report.outcome, RunOutcome::RolledBack, "{way} {isolation}: {report:?}");
+            let error = report.error.expect("an error");
+            assert!(error.contains(wanted), "{way} {isolation}: {error}");
+            assert_eq!(lab.calls(), ["apply", "rollback"], "{way} {isolation}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_process_of_its_own_is_an_error_and_the_run_rolls_back() {
+    for (way, wanted) in [("EXITS", "exit status: 7"), ("CRASHES", "signal: 11")] {
+        let lab = Lab::new(way, "process");
+        let report = lab.run().await;
+        assert_eq!(report.outcome, RunOutcome::RolledBack, "{way}: {report:?}");
+        let error = report.error.expect("an error");
+        assert!(error.contains(wanted), "{way}: {error}");
+        assert_eq!(lab.calls(), ["apply", "rollback"], "a new process undoes it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_end_is_given_up_after_its_timeout_and_its_grace() {
+    for way in ["NEVER", "LATE", "BLOCKS"] {
+        for isolation in BOTH {
+            // In this process a thread that never comes back cannot be called to undo anything.
+            if (way, isolation) == ("BLOCKS", "none") {
+                continue;
+            }
+            let lab = Lab::new(way, isolation).with_timeout("1s");
+            let report = lab.run().await;
+            assert_eq!(report.outcome, RunOutcome::RolledBack, "{way} {isolation}: {report:?}");
+            assert!(report.error.expect("an error").contains("timeout"), "{way} {isolation}");
+            assert_eq!(lab.calls(), ["apply", "rollback"], "{way} {isolation}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_that_is_ignored_ends_the_run_after_the_grace() {
+    for isolation in BOTH {
+        let lab = Lab::new("NEVER", isolation);
+        let cancel = lab.cancel.clone();
+        let asked = async {
+            while lab.calls().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            cancel.request("a test");
+        };
+        let (report, ()) = tokio::join!(lab.run(), asked);
+        assert_eq!(report.outcome, RunOutcome::Cancelled, "{isolation}: {report:?}");
+        assert_eq!(lab.calls(), ["apply", "rollback"], "{isolation}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_changed_that_the_plan_did_not_show() {
+    for isolation in BOTH {
+        let lab = Lab::new("OVERSTEPS", isolation);
+        let report = lab.run().await;
+        assert_ne!(report.outcome, RunOutcome::Succeeded, "{isolation}");
+        let error = report.error.expect("an error");
+        assert!(error.contains("test:thing another, which its plan did not show"), "{isolation}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_leaked_comes_out_redacted() {
+    let lab = Lab::new("LEAKS", "none");
+    let report = lab.run().await;
+    assert_eq!(report.outcome, RunOutcome::Succeeded, "{report:?}");
+    let state = lab.state().await;
+    let text = format!("{state:?}");
+    assert!(!text.contains("hush-hush-hush"), "{text}");
+    let events = lab.events.lock().expect("events");
+    let said = events.iter().find_map(|record| match &record.event {
+        Event::StageProgress { progress, .. } => Some(progress.message.clone()),
+        _ => None,
+    });
+    assert_eq!(said.expect("it said it"), "the secret is [redacted]");
+}

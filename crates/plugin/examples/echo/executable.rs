@@ -1,0 +1,7 @@
+//! The echo as an executable.
+
+mod stage;
+
+fn main() {
+    pipeline_plugin::run(stage::plugin());
+}

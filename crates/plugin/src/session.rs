@@ -1,0 +1,238 @@
+//! One conversation with a host.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as Waking, Poll, Waker};
+
+use pipeline_sdk::wire::{
+    ApplyCall, CallContext, Hello, LogLine, Message, MessageType, NotifyCall, OpenCall, PROTOCOL, PlanCall,
+    Reply, RollbackCall, WireError, WireErrorKind,
+};
+use pipeline_sdk::{CancellationToken, Context, ContextParts, Notifier, ProgressLevel, Stage, StageError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::asking::{Asking, Call, Send};
+use crate::plugin::Plugin;
+
+/// How long calls that are still open may take when the plugin is closed.
+const LAST_WORK: std::time::Duration = std::time::Duration::from_secs(1);
+
+type Outcome = Result<Box<RawValue>, WireError>;
+
+/// A plugin that talks to a host.
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    runtime: Option<Runtime>,
+}
+
+struct Shared {
+    plugin: Plugin,
+    asking: Arc<Asking>,
+    open: Mutex<HashMap<u64, CancellationToken>>,
+    notifiers: Mutex<HashMap<String, Arc<dyn Notifier>>>,
+}
+
+impl Session {
+    /// Starts the plugin's threads. What it has to say goes to `send`.
+    pub(crate) fn start(plugin: Plugin, send: Send) -> std::io::Result<Self> {
+        let runtime =
+            Builder::new_multi_thread().worker_threads(2).thread_name("plugin").enable_all().build()?;
+        let asking = Arc::new(Asking::new(send));
+        let (open, notifiers) = (Mutex::default(), Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { plugin, asking, open, notifiers }), runtime: Some(runtime) })
+    }
+
+    /// Takes a message of the host. Returns at once.
+    pub(crate) fn receive(&self, message: &[u8]) {
+        let Some(runtime) = &self.runtime else { return };
+        let Message { message, id, body } = match serde_json::from_slice(message) {
+            Ok(message) => message,
+            Err(error) => return self.shared.log(format!("the host sent what is no message: {error}")),
+        };
+        match message {
+            MessageType::Answer => return self.shared.asking.answer(id, body.get()),
+            MessageType::Cancel => return self.shared.cancel(id),
+            _ => {}
+        }
+        let shared = Arc::clone(&self.shared);
+        let body = body.to_owned();
+        // Known before the call begins: a cancellation may come right after it.
+        let cancel = shared.begin(id);
+        let mut work = Box::pin(async move { shared.work(message, id, &body, cancel).await });
+        if self.shared.plugin.on_callers_thread {
+            let _runtime = runtime.enter();
+            if is_ready(work.as_mut()) {
+                return;
+            }
+        }
+        runtime.spawn(work);
+    }
+}
+
+/// Whether `work` is done without waiting. It may be polled again elsewhere otherwise.
+fn is_ready(work: Pin<&mut impl Future<Output = ()>>) -> bool {
+    work.poll(&mut Waking::from_waker(Waker::noop())).is_ready()
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for cancel in self.shared.open().values() {
+            cancel.cancel();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(LAST_WORK);
+        }
+    }
+}
+
+impl Shared {
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, CancellationToken>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, id: u64) -> CancellationToken {
+        self.open().entry(id).or_default().clone()
+    }
+
+    fn cancel(&self, id: u64) {
+        if let Some(cancel) = self.open().get(&id) {
+            cancel.cancel();
+        }
+    }
+
+    fn log(&self, message: String) {
+        let line = LogLine { level: ProgressLevel::Warning, message };
+        self.asking.tell(MessageType::Log, 0, &line);
+    }
+
+    /// Carries out one call, and says what came of it exactly once.
+    async fn work(&self, message: MessageType, id: u64, body: &RawValue, cancel: CancellationToken) {
+        let call = Call { asking: Arc::clone(&self.asking), id };
+        let outcome = CatchPanic(Box::pin(self.call(message, body, call, cancel))).await;
+        let outcome = outcome.unwrap_or_else(|panic| Err(failed(format!("it panicked: {}", said(&*panic)))));
+        self.open().remove(&id);
+        let reply = outcome.map_or_else(Reply::Error, Reply::Ok);
+        self.asking.tell(MessageType::Result, id, &reply);
+    }
+
+    async fn call(
+        &self,
+        message: MessageType,
+        body: &RawValue,
+        call: Call,
+        cancel: CancellationToken,
+    ) -> Outcome {
+        match message {
+            MessageType::Hello => {
+                let hello: Hello = read(body)?;
+                let spoken = format!("{} speaks version {} of the protocol", hello.host, hello.protocol);
+                match hello.protocol {
+                    0 => Err(failed(format!("{spoken}, and the plugin needs {PROTOCOL}"))),
+                    _ => write(&self.plugin.welcome()),
+                }
+            }
+            MessageType::Plan => {
+                let PlanCall { kind, context, inputs } = read(body)?;
+                let inputs = call.reveal(inputs).await.map_err(|error| WireError::from(&error))?;
+                let plan = self.stage(&kind)?.plan(&with(context, call, cancel), &inputs).await;
+                plan.map_err(|error| WireError::from(&error)).and_then(|plan| write(&plan))
+            }
+            MessageType::Apply => {
+                let ApplyCall { kind, context, plan } = read(body)?;
+                let outputs = self.stage(&kind)?.apply(&with(context, call, cancel), &plan).await;
+                outputs.map_err(|error| WireError::from(&error)).and_then(|outputs| write(&outputs))
+            }
+            MessageType::Rollback => {
+                let RollbackCall { kind, context, done } = read(body)?;
+                let undone = self.stage(&kind)?.rollback(&with(context, call, cancel), &done).await;
+                undone.map_err(|error| WireError::from(&error)).and_then(|()| write(&()))
+            }
+            MessageType::Open => self.open_notifier(read(body)?, call).await,
+            MessageType::Notify => {
+                let NotifyCall { notifier, event } = read(body)?;
+                let known = self.notifiers().get(&notifier).cloned();
+                let known = known.ok_or_else(|| failed(format!("no notifier `{notifier}` was opened")))?;
+                let taken = known.notify(&event).await;
+                taken.map_err(|error| WireError::from(&error)).and_then(|()| write(&()))
+            }
+            other => Err(failed(format!("the plugin knows no call {other:?}"))),
+        }
+    }
+
+    async fn open_notifier(&self, open: OpenCall, call: Call) -> Outcome {
+        let OpenCall { kind, notifier, inputs, .. } = open;
+        let known = self.plugin.notifiers.get(&kind);
+        let known = known.ok_or_else(|| failed(format!("the plugin has no notifier `{kind}`")))?;
+        let inputs = call.reveal(inputs).await.map_err(|error| WireError::from(&error))?;
+        let made = (known.create)(&inputs).map_err(|error| WireError::from(&error))?;
+        self.notifiers().insert(notifier, made);
+        write(&())
+    }
+
+    fn notifiers(&self) -> MutexGuard<'_, HashMap<String, Arc<dyn Notifier>>> {
+        self.notifiers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stage(&self, kind: &str) -> Result<&dyn Stage, WireError> {
+        let known = self.plugin.stages.get(kind);
+        known.map(|kind| &*kind.stage).ok_or_else(|| failed(format!("the plugin has no stage `{kind}`")))
+    }
+}
+
+fn with(context: CallContext, call: Call, cancel: CancellationToken) -> Context {
+    let CallContext { stage, run, pipeline, directory, mode, prior, .. } = context;
+    let call = Arc::new(call);
+    Context::from(ContextParts {
+        stage,
+        run,
+        pipeline,
+        directory,
+        mode,
+        prior,
+        cancel,
+        sink: call.clone(),
+        recorder: call.clone(),
+        services: Some(call),
+    })
+}
+
+fn failed(message: String) -> WireError {
+    WireError::new(WireErrorKind::Failed, message)
+}
+
+fn read<T: DeserializeOwned>(body: &RawValue) -> Result<T, WireError> {
+    serde_json::from_str(body.get()).map_err(|error| failed(format!("the call cannot be read: {error}")))
+}
+
+fn write(value: &impl Serialize) -> Outcome {
+    to_raw_value(value).map_err(|error| {
+        WireError::from(&StageError::failed(format!("the result cannot be written as JSON: {error}")))
+    })
+}
+
+fn said(panic: &(dyn Any + std::marker::Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("nobody knows why")
+}
+
+/// A future whose panic is its result.
+struct CatchPanic<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, Box<dyn Any + std::marker::Send>>;
+
+    fn poll(mut self: Pin<&mut Self>, waking: &mut Waking<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(waking))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+../../../crates/plugin-host/templates/python/pipeline_plugin.py

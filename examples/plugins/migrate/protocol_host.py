@@ -1,0 +1,1 @@
+../../../crates/plugin-host/templates/python/test_plugin.py

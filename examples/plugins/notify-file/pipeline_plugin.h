@@ -1,0 +1,1 @@
+../../../crates/plugin-host/templates/c/pipeline_plugin.h

@@ -1,0 +1,9 @@
+//! The built-in notifier `slack` as a plugin: what is built in and what is loaded is written in the same way.
+
+use pipeline_plugin::Plugin;
+
+fn plugin() -> Plugin {
+    Plugin::new("notify-slack", env!("CARGO_PKG_VERSION")).notifier_kind(notify_slack::kind())
+}
+
+pipeline_plugin::export!(plugin);

@@ -1,0 +1,89 @@
+//! What a call of a plugin costs, and many stages that are plugins.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+use xtask::shell::{self, StepError};
+
+use super::Bench;
+use super::table::{Bound, NONE, Row, Section, figures, median};
+
+/// How many stages of a plugin run at once.
+const STAGES: u32 = 1_000;
+
+/// Where the examples that are measured lie.
+struct Programs {
+    folder: PathBuf,
+}
+
+/// Fills `section`.
+pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<(), StepError> {
+    let programs = Programs::build()?;
+    let ways = [
+        ("library, on the caller's thread", "libecho_on_callers_thread.so", "none", Some(5.0)),
+        ("library, on its own threads", "libecho.so", "none", None),
+        ("library in a process of its own", "libecho.so", "process", None),
+        ("executable", "echo-executable", "none", Some(200.0)),
+    ];
+    let mut measured = vec![Vec::new(); ways.len()];
+    for _ in 0..bench.rounds {
+        for (way, (_, file, isolation, _)) in ways.iter().enumerate() {
+            measured[way].push(programs.ask(bench, &["calls", &programs.path(file), isolation])?);
+        }
+    }
+    for ((name, _, _, limit), measured) in ways.iter().zip(&measured) {
+        let (one, together) = (of(measured, "us"), of(measured, "us_at_once"));
+        let said = format!("{} µs; {} µs with 64 at once", figures(one), figures(together));
+        let row = Row::new(format!("call of 1 KB: {name}"), said, NONE);
+        section.rows.push(match limit {
+            Some(limit) => row.judged(one, Bound::Below(*limit), " µs"),
+            None => row,
+        });
+    }
+    let mut runs = Vec::new();
+    for _ in 0..bench.rounds {
+        runs.push(programs.ask(bench, &["stages", &STAGES.to_string(), &programs.path("libecho.so")])?);
+    }
+    let ms = format!("{} ms", figures(of(&runs, "ms")));
+    section.rows.push(Row::new("1,000 plugin stages in one run, from the file to its end", ms, NONE));
+    section.notes.push(format!(
+        "A call is `plan` of a stage that gives its inputs back, of 1,024 bytes, with everything around it: the \
+         context of the run, both conversions to and from JSON, and the answer; one after the other, {} rounds, \
+         medians.",
+        bench.rounds
+    ));
+    Ok(())
+}
+
+fn of(measured: &[Value], key: &str) -> f64 {
+    median(measured.iter().filter_map(|one| one[key].as_f64()))
+}
+
+impl Programs {
+    fn build() -> Result<Self, StepError> {
+        for package in ["pipeline-plugin", "pipeline-plugin-host"] {
+            shell::run(&mut shell::cargo(&[
+                "build",
+                "--quiet",
+                "--release",
+                "--examples",
+                "--package",
+                package,
+            ]))?;
+        }
+        Ok(Self { folder: shell::target().join("release/examples") })
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.folder.join(file).to_string_lossy().into_owned()
+    }
+
+    /// Each measurement begins with nothing trusted and no state.
+    fn ask(&self, bench: &Bench, arguments: &[&str]) -> Result<Value, StepError> {
+        let folder = tempfile::tempdir_in(&bench.folder).map_err(StepError::file(&bench.folder))?;
+        let mut program = Command::new(self.folder.join("plugins"));
+        let text = shell::quiet(program.args(arguments).current_dir(folder.path()))?;
+        serde_json::from_str(&text).map_err(|error| StepError::Other(format!("{error}: {text}")))
+    }
+}
