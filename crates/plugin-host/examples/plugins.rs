@@ -44,6 +44,7 @@ fn context() -> Result<Context, Box<dyn Error>> {
         sink: Arc::new(NullSink),
         recorder: Arc::new(NullSink),
         services: None,
+        inputs: None,
     }))
 }
 

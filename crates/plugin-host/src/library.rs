@@ -4,9 +4,10 @@
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use pipeline_sdk::abi::{ABI_MAJOR, ABI_MINOR, Bytes, ENTRY_SYMBOL, Entry, Host, MAGIC, PROMPT};
@@ -15,6 +16,9 @@ use crate::link::Transport;
 
 /// How long `open` and `close` may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long calls that are about to return are waited for before a plugin is closed.
+const LAST_CALLS: Duration = Duration::from_millis(500);
 
 /// Takes a plugin's messages.
 pub(crate) type Receive = Arc<dyn Fn(&[u8]) + Send + Sync>;
@@ -114,7 +118,7 @@ impl Loaded {
         })));
         if self.prompt {
             let instance = self.open_instance(host).ok_or_else(refused)?;
-            return Ok(Box::new(Prompt { instance: Mutex::new(Some(instance)) }));
+            return Ok(Box::new(Prompt::new(instance)));
         }
         self.open_on_a_thread(host)
     }
@@ -165,14 +169,16 @@ struct Instance {
     close: Close,
 }
 
-// SAFETY: the interface lets `send` and `close` be called from any thread.
+// SAFETY: the interface lets `open`, `send` and `close` be called from different threads.
 unsafe impl Send for Instance {}
+// SAFETY: `send` is called from several threads at once only if the plugin says that it may be ([`PROMPT`]).
+unsafe impl Sync for Instance {}
 
 impl Instance {
     fn pass(&self, message: &[u8]) {
         let bytes = Bytes { data: message.as_ptr(), len: message.len() };
-        // SAFETY: `plugin` is what `open` has returned and was not closed: whoever closes takes the instance out
-        // of where others find it. The bytes live for this call.
+        // SAFETY: `plugin` is what `open` has returned, and is not closed during this call: both transports see to
+        // that. The bytes live for this call.
         unsafe { (self.send)(self.plugin, bytes) }
     }
 
@@ -197,16 +203,39 @@ unsafe extern "C" fn receive_message(context: *mut c_void, message: Bytes) {
 
 /// A plugin whose functions return at once.
 struct Prompt {
-    instance: Mutex<Option<Instance>>,
+    instance: Instance,
+    /// Set before it is closed; whoever sees it does not call the plugin any more.
+    closed: AtomicBool,
+    /// How many calls of `send` there are now.
+    calls: AtomicUsize,
+}
+
+impl Prompt {
+    fn new(instance: Instance) -> Self {
+        Self { instance, closed: AtomicBool::new(false), calls: AtomicUsize::new(0) }
+    }
+
+    /// Whether all calls have returned. One within which the plugin calls back may itself be about to close it.
+    fn is_left_alone(&self) -> bool {
+        let deadline = Instant::now() + LAST_CALLS;
+        while self.calls.load(Ordering::SeqCst) > 0 {
+            if Instant::now() > deadline {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
 }
 
 impl Transport for Prompt {
     fn send(&self, message: Vec<u8>) {
-        // Not held during the call: what the plugin answers within it may lead to the next call.
-        let instance = *self.instance.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(instance) = instance {
-            instance.pass(&message);
+        // Counted before it is looked whether it is closed, and closed before it is looked whether any is counted.
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if !self.closed.load(Ordering::SeqCst) {
+            self.instance.pass(&message);
         }
+        self.calls.fetch_sub(1, Ordering::SeqCst);
     }
 
     fn kill(&self) -> bool {
@@ -214,10 +243,10 @@ impl Transport for Prompt {
     }
 
     fn close(&self) {
-        let Some(instance) = self.instance.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        if self.closed.swap(true, Ordering::SeqCst) || !self.is_left_alone() {
             return;
-        };
-        let (closed, end) = mpsc::sync_channel(1);
+        }
+        let (instance, (closed, end)) = (self.instance, mpsc::sync_channel(1));
         let spawned = thread::Builder::new().spawn(move || {
             // The whole of it moves to the thread, which may move.
             let instance: Instance = instance;

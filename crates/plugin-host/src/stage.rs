@@ -30,7 +30,7 @@ const LONGEST_GRACE: Duration = Duration::from_secs(300);
 pub(crate) struct PluginStage {
     plugin: Arc<LoadedPlugin>,
     manifest: Manifest,
-    /// Of what each stage of this kind was last planned with: `apply` and `rollback` have no inputs.
+    /// Of what each stage of this kind was last planned with: `apply` has no inputs.
     secrets: Mutex<HashMap<StageName, Arc<Secrets>>>,
 }
 
@@ -102,9 +102,11 @@ impl Stage for PluginStage {
     }
 
     async fn rollback(&self, cx: &Context, done: &[Done]) -> Result<(), StageError> {
-        let call = RollbackCall { kind: self.kind(), context: on_the_wire(cx), done: done.to_vec() };
+        let known = cx.inputs().cloned().unwrap_or_default();
+        let (inputs, secrets) = Secrets::take(&known, &self.manifest.inputs);
+        let call = RollbackCall { kind: self.kind(), context: on_the_wire(cx), inputs, done: done.to_vec() };
         let link = self.plugin.link().await?;
-        let host = Arc::new(self.host(cx));
+        let host = Arc::new(self.host(cx).with_secrets(Arc::new(secrets)));
         let undone = link.call(MessageType::Rollback, &call, host, self.patience(cx, Some(ROLLBACK))).await;
         undone.map_err(|error| self.plugin.named(error))
     }

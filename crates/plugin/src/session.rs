@@ -12,7 +12,9 @@ use pipeline_sdk::wire::{
     ApplyCall, CallContext, Hello, LogLine, Message, MessageType, NotifyCall, OpenCall, PROTOCOL, PlanCall,
     Reply, RollbackCall, WireError, WireErrorKind,
 };
-use pipeline_sdk::{CancellationToken, Context, ContextParts, Notifier, ProgressLevel, Stage, StageError};
+use pipeline_sdk::{
+    CancellationToken, Context, ContextParts, Inputs, Notifier, ProgressLevel, Stage, StageError,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
@@ -150,8 +152,10 @@ impl Shared {
                 outputs.map_err(|error| WireError::from(&error)).and_then(|outputs| write(&outputs))
             }
             MessageType::Rollback => {
-                let RollbackCall { kind, context, done } = read(body)?;
-                let undone = self.stage(&kind)?.rollback(&with(context, call, cancel), &done).await;
+                let RollbackCall { kind, context, inputs, done } = read(body)?;
+                let inputs = call.reveal(inputs).await.map_err(|error| WireError::from(&error))?;
+                let context = with_inputs(context, call, cancel, Some(inputs));
+                let undone = self.stage(&kind)?.rollback(&context, &done).await;
                 undone.map_err(|error| WireError::from(&error)).and_then(|()| write(&()))
             }
             MessageType::Open => self.open_notifier(read(body)?, call).await,
@@ -187,6 +191,15 @@ impl Shared {
 }
 
 fn with(context: CallContext, call: Call, cancel: CancellationToken) -> Context {
+    with_inputs(context, call, cancel, None)
+}
+
+fn with_inputs(
+    context: CallContext,
+    call: Call,
+    cancel: CancellationToken,
+    inputs: Option<Inputs>,
+) -> Context {
     let CallContext { stage, run, pipeline, directory, mode, prior, .. } = context;
     let call = Arc::new(call);
     Context::from(ContextParts {
@@ -199,6 +212,7 @@ fn with(context: CallContext, call: Call, cancel: CancellationToken) -> Context 
         cancel,
         sink: call.clone(),
         recorder: call.clone(),
+        inputs,
         services: Some(call),
     })
 }

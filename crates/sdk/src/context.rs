@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::wire::AwsAccess;
 use crate::{
-    Action, Done, Link, Outputs, Progress, ProgressLevel, Recorded, ResourceId, RunId, StageError, StageName,
+    Action, Done, Inputs, Link, Outputs, Progress, ProgressLevel, Recorded, ResourceId, RunId, StageError,
+    StageName,
 };
 
 /// What a plan is for.
@@ -104,6 +105,8 @@ pub struct ContextParts {
     pub sink: Arc<dyn ProgressSink>,
     /// Where intents go.
     pub recorder: Arc<dyn Recorder>,
+    /// For a rollback, the inputs that the run was planned with, as far as they are still known.
+    pub inputs: Option<Inputs>,
     /// What the host does for a plugin; nothing for a stage that is built in.
     pub services: Option<Arc<dyn HostServices>>,
 }
@@ -149,6 +152,13 @@ impl Context {
     /// What the state remembers of this stage; nothing before its first apply.
     pub fn prior(&self) -> Option<&Prior> {
         self.parts.prior.as_ref()
+    }
+
+    /// In a rollback, the inputs that the run was planned with, as far as they are still known: one that came from
+    /// another stage, or from a variable that is not set any more, is missing. What undoing needs in any case
+    /// belongs into the intents.
+    pub fn inputs(&self) -> Option<&Inputs> {
+        self.parts.inputs.as_ref()
     }
 
     /// Cancelled when the run should end: stop at the next point that leaves nothing half done.

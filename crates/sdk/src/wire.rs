@@ -296,6 +296,9 @@ pub struct RollbackCall {
     pub kind: String,
     /// The run.
     pub context: CallContext,
+    /// The inputs that the run was planned with, as far as they are still known; secrets as references.
+    #[serde(default)]
+    pub inputs: Inputs,
     /// What the run did, as the journal knows it. One without `after` may or may not have happened.
     pub done: Vec<Done>,
 }
@@ -349,9 +352,8 @@ pub enum Service {
         /// What is there now: an object, empty if nothing needs to be known. `null` is taken as empty.
         after: Value,
     },
-    /// The secret behind a reference of the inputs that the stage was last planned with, or that the notifier is
-    /// opened with. The answer is a text. A rollback in a later process has no inputs, and no secrets: what it
-    /// needs has to be found by what the intents say.
+    /// The secret behind a reference of the inputs that the stage was last planned with, is rolled back with, or
+    /// that the notifier is opened with. The answer is a text.
     Secret {
         /// The text in `{"$secret": …}`.
         reference: String,

@@ -85,6 +85,7 @@ impl Bench {
             sink: Arc::clone(&self.notes) as Arc<dyn ProgressSink>,
             recorder: Arc::new(NullSink),
             services: None,
+            inputs: None,
         })
     }
 

@@ -244,6 +244,7 @@ mod tests {
             sink: Arc::new(NullSink),
             recorder: Arc::new(NullSink),
             services: None,
+            inputs: None,
         })
     }
 

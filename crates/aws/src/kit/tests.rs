@@ -27,5 +27,6 @@ pub(crate) fn context_for(mode: Mode, prior: Option<Prior>, recorder: Arc<dyn Re
         sink: Arc::new(NullSink),
         recorder,
         services: None,
+        inputs: None,
     })
 }

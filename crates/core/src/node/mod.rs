@@ -37,7 +37,18 @@ impl Session {
         prior: Option<&StageRecord>,
         cancel: &CancellationToken,
     ) -> Context {
-        Context::from(ContextParts {
+        Context::from(self.parts(node, prior, cancel))
+    }
+
+    /// The context of a rollback of what was planned with `sealed` inputs. The run's own token may be cancelled;
+    /// that must not stop the undoing.
+    pub(crate) fn undo_context(&self, node: &Node, prior: Option<&StageRecord>, sealed: &Inputs) -> Context {
+        let inputs = Some(node.recall(&self.definition, sealed));
+        Context::from(ContextParts { inputs, ..self.parts(node, prior, &CancellationToken::new()) })
+    }
+
+    fn parts(&self, node: &Node, prior: Option<&StageRecord>, cancel: &CancellationToken) -> ContextParts {
+        ContextParts {
             stage: node.name.clone(),
             run: self.run,
             pipeline: self.definition.id.clone(),
@@ -47,8 +58,9 @@ impl Session {
             cancel: cancel.clone(),
             sink: Arc::new(self.emitter.clone()),
             recorder: self.recorder.clone(),
+            inputs: None,
             services: None,
-        })
+        }
     }
 }
 
@@ -128,6 +140,19 @@ impl Node {
         }
         let Value::Object(values) = values else { return Err(StageError::failed("inputs are no object")) };
         Ok(ResolvedInputs { values: Inputs(values.into_iter().collect()), sealed: Inputs(sealed) })
+    }
+
+    /// The inputs behind `sealed` ones that were written down, as far as they are still known. A secret is taken
+    /// from where it came from.
+    fn recall(&self, definition: &Definition, sealed: &Inputs) -> Inputs {
+        let current = definition.by_name.get(&self.name).map(|&index| &definition.stages[index].inputs);
+        let nowhere = |_: &str, _: &str| None;
+        let known = sealed.0.iter().filter_map(|(key, value)| {
+            let template = Template::unseal(value, current.and_then(|inputs| inputs.get(key))).ok()?;
+            let resolved = template.resolve(&definition.scope, &nowhere).ok()?;
+            Some((key.clone(), resolved.value))
+        });
+        Inputs(known.collect())
     }
 
     /// Checks what an apply returned: every output that the kind promises, and all of it known.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
-use pipeline_sdk::{Action, CancellationToken, Change, Done, StageError};
+use pipeline_sdk::{Action, Change, Done, StageError};
 use tokio::task::JoinSet;
 
 use super::execution::Execution;
@@ -81,8 +81,8 @@ fn start(run: &mut Execution<'_>, index: usize, calls: &mut JoinSet<(usize, Resu
     run.advance(index, StageEvent::Undo);
     let node = run.node(index);
     let done = run.session.recorder.done_by(&node.name);
-    // The run's own token may be cancelled; that must not stop the undoing.
-    let context = run.session.context(node, run.before.stages.get(&node.name), &CancellationToken::new());
+    let sealed = &run.stages[index].planned.inputs;
+    let context = run.session.undo_context(node, run.before.stages.get(&node.name), sealed);
     let stage = node.stage.clone();
     calls.spawn(async move {
         let call = AssertUnwindSafe(stage.rollback(&context, &done)).catch_unwind();

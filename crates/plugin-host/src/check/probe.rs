@@ -61,6 +61,7 @@ impl Run {
             sink: self.book.clone(),
             recorder: self.book.clone(),
             services: None,
+            inputs: None,
         }))
     }
 }

@@ -87,6 +87,7 @@ impl Caller {
             sink: self.notes.clone(),
             recorder: Arc::new(NullSink),
             services: None,
+            inputs: None,
         })
     }
 
@@ -234,7 +235,7 @@ async fn there_is_nothing_to_remove_and_nothing_drifts() {
 #[tokio::test]
 async fn wrong_inputs_show_in_the_plan() {
     for (inputs, field) in [
-        (json!({}), "`.`"),
+        (json!({}), "`inputs`"),
         (json!({ "url": "hello" }), "`url`"),
         (json!({ "url": "http://a/", "status": 42 }), "`status`"),
         (json!({ "url": "http://a/", "resolve": "a:80" }), "`resolve`"),
