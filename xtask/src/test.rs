@@ -13,7 +13,7 @@ const DOCKER_TESTS: &str = "docker_";
 pub struct Options {
     /// Only tests whose names contain this, without formatting and lints.
     filter: Option<String>,
-    /// Every case of the fault matrix too, on the release binary.
+    /// The interface of library plugins under valgrind too, and every case of the fault matrix on the release binary.
     full: bool,
 }
 
@@ -59,6 +59,7 @@ pub fn run(options: &Options) -> Result<(), StepError> {
     }
     shell::run(&mut tests)?;
     if options.full {
+        memory()?;
         every_fault()?;
     }
     match docker {
@@ -66,6 +67,20 @@ pub fn run(options: &Options) -> Result<(), StepError> {
         Err(reason) => report_skipped(&reason)?,
     }
     Ok(())
+}
+
+/// The tests of the interface of library plugins under valgrind, which sees each access to memory that is not
+/// there any more or was never written.
+fn memory() -> Result<(), StepError> {
+    if shell::quiet(Command::new("valgrind").arg("--version")).is_err() {
+        println!("installing valgrind");
+        python::apt_install(&["valgrind"])?;
+    }
+    let runner = "target.'cfg(all())'.runner = 'valgrind --quiet --error-exitcode=9 --leak-check=no'";
+    let mut tests = shell::cargo(&["test", "--quiet", "--config", runner]);
+    tests.args(["--package", "pipeline-plugin-host", "--test", "hostile"]);
+    // Programs that cannot be started are told otherwise under valgrind.
+    shell::run(tests.args(["--", "running", "table"]))
 }
 
 /// The whole fault matrix. Thousands of runs need a binary that is optimised, and so does what is between it
