@@ -14,8 +14,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use pipeline_sdk::StageError;
 use tokio::sync::OnceCell;
 
-use crate::access::Access;
-use crate::access::provided;
+use crate::access::{Access, provided};
 use crate::calls::{CallCounter, CallCounts};
 use crate::direct::{self, Direct};
 use crate::error::{AwsError, AwsResult};

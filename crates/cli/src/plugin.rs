@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use pipeline_core::{ConfigErrors, Pipeline};
 use pipeline_plugin_host::check::{Check, Outcome};
 use pipeline_plugin_host::{
-    Language, LockFile, LockState, PluginError, Plugins, TemplateError, Trust, check, is_plugin, platform,
+    Language, LockFile, LockState, PluginError, Plugins, TemplateError, Trust, check, platform, plugin_of,
     serve, write_template,
 };
 use pipeline_sdk::{Isolation, Value};
@@ -151,8 +151,8 @@ fn named_or_used(options: &PluginOptions) -> Result<Vec<String>, ConfigErrors> {
 /// The plugins that the pipeline uses, each once.
 fn used(options: &PluginOptions) -> Result<Vec<String>, ConfigErrors> {
     let mut plugins: Vec<String> = Vec::new();
-    for uses in Pipeline::uses(&options.file)?.iter().filter(|uses| is_plugin(uses)) {
-        let plugin = uses.rsplit_once('#').map_or(uses.as_str(), |(plugin, _)| plugin);
+    let uses = Pipeline::uses(&options.file)?;
+    for plugin in uses.iter().filter_map(|uses| plugin_of(uses)) {
         if !plugins.iter().any(|known| known == plugin) {
             plugins.push(plugin.to_owned());
         }
@@ -200,7 +200,7 @@ fn add(options: &PluginOptions) -> Result<Exit, CommandError> {
         match found.state {
             LockState::Trusted => writeln!(out, "{plugin} is trusted already")?,
             LockState::Unknown => {
-                plugins.trust(plugin).map_err(PluginCommandError::from)?;
+                plugins.trust(&found).map_err(PluginCommandError::from)?;
                 writeln!(out, "{plugin} is trusted on {}: sha256 {}", platform(), short(&found.sha256))?;
             }
             LockState::Changed(trusted) => {
@@ -219,13 +219,13 @@ fn update(options: &PluginOptions) -> Result<Exit, CommandError> {
     let (named, plugins) = (named_or_used(options)?, plugins(options));
     let mut out = io::stdout().lock();
     for plugin in &named {
-        let before = plugins.look(plugin).map_err(PluginCommandError::from)?;
-        if before.state == LockState::Trusted {
+        let found = plugins.look(plugin).map_err(PluginCommandError::from)?;
+        if found.state == LockState::Trusted {
             writeln!(out, "{plugin} is as it was")?;
             continue;
         }
-        plugins.trust(plugin).map_err(PluginCommandError::from)?;
-        writeln!(out, "{plugin} is trusted on {}: sha256 {}", platform(), short(&before.sha256))?;
+        plugins.trust(&found).map_err(PluginCommandError::from)?;
+        writeln!(out, "{plugin} is trusted on {}: sha256 {}", platform(), short(&found.sha256))?;
     }
     if options.plugins.is_empty() {
         let path = plugins.lock_file();

@@ -16,7 +16,7 @@ pub(crate) struct CallHost {
     /// What an `apply` may change. Nothing else may change anything.
     approved: Option<HashSet<ResourceId>>,
     secrets: Arc<Secrets>,
-    access: Option<Arc<Access>>,
+    access: Arc<Access>,
     overstepped: OnceLock<String>,
 }
 
@@ -29,11 +29,11 @@ pub(crate) struct Access {
 
 impl CallHost {
     pub(crate) fn of_notifier(secrets: Arc<Secrets>, access: Arc<Access>) -> Self {
-        Self { secrets, access: Some(access), ..Self::default() }
+        Self { secrets, access, ..Self::default() }
     }
 
     pub(crate) fn of_stage(context: &Context, access: Arc<Access>) -> Self {
-        Self { context: Some(context.clone()), access: Some(access), ..Self::default() }
+        Self { context: Some(context.clone()), access, ..Self::default() }
     }
 
     pub(crate) fn with_secrets(self, secrets: Arc<Secrets>) -> Self {
@@ -98,12 +98,11 @@ impl CallHost {
     }
 
     async fn aws(&self) -> Result<Value, StageError> {
-        let access = self.access.as_deref();
-        let Some(services) = access.and_then(|access| access.services.get()) else {
+        let Some(services) = self.access.services.get() else {
             return Err(StageError::failed("there is no AWS here"));
         };
         let aws = services.aws().await?;
-        if let Some(redactor) = access.and_then(|access| access.redactor.get()) {
+        if let Some(redactor) = self.access.redactor.get() {
             redactor.learn(&aws.secret_access_key);
             aws.session_token.iter().for_each(|token| redactor.learn(token));
         }

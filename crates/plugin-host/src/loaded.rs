@@ -30,7 +30,6 @@ enum Start {
 pub(crate) struct LoadedPlugin {
     /// As `uses` names it.
     pub(crate) name: String,
-    pub(crate) sha256: String,
     pub(crate) welcome: Welcome,
     pub(crate) access: Arc<Access>,
     start: Start,
@@ -74,7 +73,6 @@ impl LoadedPlugin {
         let directory = std::path::absolute(&directory).unwrap_or(directory);
         let mut plugin = Self {
             name: file.plugin.clone(),
-            sha256: file.sha256.clone(),
             welcome: Welcome {
                 protocol: PROTOCOL,
                 name: String::new(),

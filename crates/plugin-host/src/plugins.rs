@@ -67,6 +67,11 @@ pub fn is_plugin(uses: &str) -> bool {
     uses.contains('/')
 }
 
+/// The plugin that `uses` names, without the kind that it may ask for.
+pub fn plugin_of(uses: &str) -> Option<&str> {
+    is_plugin(uses).then(|| split(uses).0)
+}
+
 impl Plugins {
     /// Loads nothing yet. Has to be called in a tokio runtime, on which questions of plugins are answered.
     pub fn new(options: Options) -> Self {
@@ -106,14 +111,12 @@ impl Plugins {
         Ok(Listed { plugin: plugin.to_owned(), sha256: file.sha256, state })
     }
 
-    /// Trusts the plugin that `uses` names as it is now.
+    /// Trusts a plugin as it was when it was looked at.
     ///
     /// # Errors
-    /// It cannot be read, or `pipeline.lock` cannot be written.
-    pub fn trust(&self, uses: &str) -> Result<Listed, PluginError> {
-        let listed = self.look(uses)?;
-        self.write_lock(&listed.plugin, &listed.sha256)?;
-        Ok(listed)
+    /// `pipeline.lock` cannot be written.
+    pub fn trust(&self, listed: &Listed) -> Result<(), PluginError> {
+        self.write_lock(&listed.plugin, &listed.sha256)
     }
 
     /// What the plugin that `uses` names says of itself. It is loaded.
@@ -122,14 +125,6 @@ impl Plugins {
     /// It cannot be loaded, or is not trusted.
     pub fn welcome(&self, uses: &str, isolation: Isolation) -> Result<Welcome, PluginError> {
         self.loaded(uses, isolation).map(|plugin| plugin.welcome.clone())
-    }
-
-    /// SHA-256 of the loaded file.
-    ///
-    /// # Errors
-    /// As [`Plugins::welcome`].
-    pub fn sha256(&self, uses: &str, isolation: Isolation) -> Result<String, PluginError> {
-        self.loaded(uses, isolation).map(|plugin| plugin.sha256.clone())
     }
 
     fn all(&self) -> MutexGuard<'_, LoadedPlugins> {

@@ -22,7 +22,7 @@ const WRITERS: u32 = 64;
 /// Fills `section`.
 pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<(), StepError> {
     let program = build()?;
-    let measure = |arguments: [&str; 2]| ask(bench, &program, arguments);
+    let measure = |arguments: [&str; 2]| ask(bench, &program, &arguments);
     let mut small = Vec::new();
     for _ in 0..bench.rounds {
         small.push(measure(["stages", &SMALL.to_string()])?);
@@ -133,7 +133,8 @@ fn resources(count: usize) -> String {
     (0..count).map(one).collect()
 }
 
-fn of(measured: &[Value], key: &str) -> f64 {
+/// The median of one of the values that each measurement gave.
+pub(super) fn of(measured: &[Value], key: &str) -> f64 {
     median(measured.iter().filter_map(|one| one[key].as_f64()))
 }
 
@@ -144,7 +145,7 @@ fn build() -> Result<PathBuf, StepError> {
 }
 
 /// Runs the program in an empty folder; what it says.
-fn ask(bench: &Bench, program: &std::path::Path, arguments: [&str; 2]) -> Result<Value, StepError> {
+pub(super) fn ask(bench: &Bench, program: &std::path::Path, arguments: &[&str]) -> Result<Value, StepError> {
     let folder = tempfile::tempdir_in(&bench.folder).map_err(StepError::file(&bench.folder))?;
     let said = shell::quiet(Command::new(program).current_dir(folder.path()).args(arguments))?;
     serde_json::from_str(&said).map_err(|error| StepError::Other(format!("{error}: {said}")))

@@ -1,13 +1,13 @@
 //! What a call of a plugin costs, and many stages that are plugins.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::Value;
 use xtask::shell::{self, StepError};
 
 use super::Bench;
-use super::table::{Bound, NONE, Row, Section, figures, median};
+use super::engine::{ask, of};
+use super::table::{Bound, NONE, Row, Section, figures};
 
 /// How many stages of a plugin run at once.
 const STAGES: u32 = 1_000;
@@ -56,10 +56,6 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<(), StepEr
     Ok(())
 }
 
-fn of(measured: &[Value], key: &str) -> f64 {
-    median(measured.iter().filter_map(|one| one[key].as_f64()))
-}
-
 impl Programs {
     fn build() -> Result<Self, StepError> {
         for package in ["pipeline-plugin", "pipeline-plugin-host"] {
@@ -79,11 +75,7 @@ impl Programs {
         self.folder.join(file).to_string_lossy().into_owned()
     }
 
-    /// Each measurement begins with nothing trusted and no state.
     fn ask(&self, bench: &Bench, arguments: &[&str]) -> Result<Value, StepError> {
-        let folder = tempfile::tempdir_in(&bench.folder).map_err(StepError::file(&bench.folder))?;
-        let mut program = Command::new(self.folder.join("plugins"));
-        let text = shell::quiet(program.args(arguments).current_dir(folder.path()))?;
-        serde_json::from_str(&text).map_err(|error| StepError::Other(format!("{error}: {text}")))
+        ask(bench, &self.folder.join("plugins"), arguments)
     }
 }

@@ -99,7 +99,8 @@ async fn a_plugin_that_was_changed_is_refused_and_one_that_is_new_where_the_lock
             plugins(locked).stage("./hostile.so", Isolation::None).err().expect("changed").to_string();
         assert!(error.contains("not the one that pipeline.lock trusts"), "{error}");
     }
-    plugins(true).trust("./hostile.so").expect("updated");
+    let changed = plugins(true).look("./hostile.so").expect("looked at");
+    plugins(true).trust(&changed).expect("updated");
     assert!(plugins(true).stage("./hostile.so", Isolation::None).is_ok());
 }
 
