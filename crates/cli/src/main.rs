@@ -28,7 +28,13 @@ fn main() -> ExitCode {
     // The one TLS provider of the process. It can only be refused because it is set already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(dispatch(arguments)).into(),
+        Ok(runtime) => {
+            let exit = runtime.block_on(dispatch(arguments));
+            // What has to be durable is by now. To close connections one by one and to wait for idle threads is
+            // a twentieth of a run with nothing to do.
+            runtime.shutdown_background();
+            exit.into()
+        }
         Err(error) => {
             eprintln!("error: cannot start the runtime: {error}");
             exit::Exit::Failed.into()

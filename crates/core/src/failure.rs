@@ -1,6 +1,6 @@
 //! What went wrong in a stage, as text for people.
 
-use pipeline_sdk::{StageError, StageName};
+use pipeline_sdk::{StageError, StageName, with_causes};
 
 /// A stage that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,21 +18,6 @@ impl StageFailure {
     pub(crate) fn of(stage: &StageName, error: &StageError) -> Self {
         Self { stage: stage.clone(), message: with_causes(error), help: error.help().map(str::to_owned) }
     }
-}
-
-/// The message of `error` and of everything below it that says something new.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(below) = cause {
-        let said = below.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = below.source();
-    }
-    text
 }
 
 /// What a panic said.

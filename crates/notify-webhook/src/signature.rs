@@ -25,8 +25,7 @@ impl Signer {
     /// new one.
     pub(crate) fn sign(&self, timestamp: &str, body: &[u8]) -> String {
         let code = self.keyed.clone().chain_update(timestamp).chain_update(".").chain_update(body).finalize();
-        let digits: String = code.into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256={digits}")
+        format!("sha256={}", hex::encode(code.into_bytes()))
     }
 }
 

@@ -12,9 +12,13 @@ use std::time::{Duration, Instant};
 use pipeline_core::{Cancellation, Engine, LoadOptions, LocalStore, Pipeline, Wait};
 use pipeline_plugin_host::{Options, Plugins, Trust};
 use pipeline_sdk::{
-    CancellationToken, Context, ContextParts, Inputs, Isolation, Mode, NullSink, PipelineId, PluginSource,
-    Registry, RunCommand, RunId, RunOutcome, StageName, Value, json,
+    Action, CancellationToken, Context, ContextParts, Done, Inputs, Isolation, Mode, NullSink, PipelineId,
+    PluginSource, Registry, ResourceId, RunCommand, RunId, RunOutcome, StageName, Value, json,
 };
+
+/// The allocator of the `pipeline` program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The length of the message, in bytes.
 const MESSAGE: usize = 1024;
@@ -53,6 +57,12 @@ async fn calls(plugin: &str, isolation: &str) -> Result<Value, Box<dyn Error>> {
     let kind = plugins.stage(plugin, isolation)?;
     let context = context()?;
     let text = json!("x".repeat(MESSAGE));
+    let done = [Done {
+        resource: ResourceId::new("test:echo", "echo"),
+        action: Action::Update,
+        before: Some(text.clone()),
+        after: None,
+    }];
     let inputs = Inputs([("text".to_owned(), text)].into_iter().collect());
     // Warm.
     for _ in 0..1_000 {
@@ -61,6 +71,12 @@ async fn calls(plugin: &str, isolation: &str) -> Result<Value, Box<dyn Error>> {
     let (begun, mut count) = (Instant::now(), 0u32);
     while begun.elapsed() < WHILE {
         kind.stage.plan(&context, &inputs).await?;
+        count += 1;
+    }
+    let both = begun.elapsed().as_secs_f64() * 1e6 / f64::from(count);
+    let (begun, mut count) = (Instant::now(), 0u32);
+    while begun.elapsed() < WHILE {
+        kind.stage.rollback(&context, &done).await?;
         count += 1;
     }
     let one = begun.elapsed().as_secs_f64() * 1e6 / f64::from(count);
@@ -73,7 +89,7 @@ async fn calls(plugin: &str, isolation: &str) -> Result<Value, Box<dyn Error>> {
         }
     }
     let together = begun.elapsed().as_secs_f64() * 1e6 / f64::from(many);
-    Ok(json!({ "us": one, "us_at_once": together }))
+    Ok(json!({ "us": one, "us_both_ways": both, "us_at_once": together }))
 }
 
 async fn stages(count: usize, plugin: &str) -> Result<Value, Box<dyn Error>> {

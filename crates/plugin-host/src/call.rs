@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use pipeline_sdk::wire::{LogLine, Reply, Service, WireError, WireErrorKind};
+use pipeline_sdk::wire::{LogLine, Reply, Service, WireError};
 use pipeline_sdk::{Context, Done, HostServices, Progress, Redactor, ResourceId, StageError, Value, json};
 
 use crate::secrets::Secrets;
@@ -32,12 +32,8 @@ impl CallHost {
         Self { secrets, access, ..Self::default() }
     }
 
-    pub(crate) fn of_stage(context: &Context, access: Arc<Access>) -> Self {
-        Self { context: Some(context.clone()), access, ..Self::default() }
-    }
-
-    pub(crate) fn with_secrets(self, secrets: Arc<Secrets>) -> Self {
-        Self { secrets, ..self }
+    pub(crate) fn of_stage(context: &Context, secrets: Arc<Secrets>, access: Arc<Access>) -> Self {
+        Self { context: Some(context.clone()), secrets, access, ..Self::default() }
     }
 
     /// For an `apply` of a plan that changes these.
@@ -68,7 +64,7 @@ impl CallHost {
             Service::Secret { reference } => self.secret(&reference).map(Value::from),
             Service::Aws {} => self.aws().await,
         };
-        answer.map_or_else(|error| Reply::Error(WireError::from(&error)), Reply::Ok)
+        answer.into()
     }
 
     async fn intent(&self, intent: Done) -> Result<u64, StageError> {
@@ -112,5 +108,5 @@ impl CallHost {
 
 /// The answer to a question that belongs to no open call.
 pub(crate) fn too_late() -> Reply<Value> {
-    Reply::Error(WireError::new(WireErrorKind::Failed, "the call has ended; nothing more may be done for it"))
+    Reply::Error(WireError::failed("the call has ended; nothing more may be done for it"))
 }

@@ -1,6 +1,5 @@
 //! The file of a plugin: read once, and used as it was read.
 
-use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -78,7 +77,7 @@ impl PluginFile {
         if form == Form::Library {
             check_library(&bytes).map_err(|(reason, help)| failed(reason, help))?;
         }
-        let sha256 = hexadecimal(&Sha256::digest(&bytes));
+        let sha256 = hex::encode(Sha256::digest(&bytes));
         Ok(Self { plugin: plugin.to_owned(), path, form, sha256, bytes })
     }
 
@@ -163,14 +162,6 @@ fn architecture(machine: u16) -> String {
         243 => "riscv64".to_owned(),
         other => format!("another machine (ELF number {other})"),
     }
-}
-
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -100,9 +100,12 @@ impl Link {
 
     fn send(&self, message: MessageType, id: u64, body: &impl Serialize) -> Result<(), WireError> {
         let bytes = Outgoing { message, id, body }.encode();
-        let bytes = bytes.map_err(|error| failed(format!("the call is not JSON: {error}")))?;
+        let bytes = bytes.map_err(|error| WireError::failed(format!("the call is not JSON: {error}")))?;
         if bytes.len() > LONGEST_MESSAGE {
-            return Err(failed(format!("the call has {} bytes, more than a message may have", bytes.len())));
+            return Err(WireError::failed(format!(
+                "the call has {} bytes, more than a message may have",
+                bytes.len()
+            )));
         }
         if let Some(transport) = self.transport.get() {
             transport.send(bytes);
@@ -120,7 +123,7 @@ impl Link {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.open().insert(id, Open { done, host });
         let sent = match self.broken() {
-            Some(reason) => Err(failed(reason)),
+            Some(reason) => Err(WireError::failed(reason)),
             None => self.send(message, id, body),
         };
         sent.map(|()| id).inspect_err(|_| drop(self.open().remove(&id)))
@@ -183,7 +186,7 @@ impl Link {
         if self.transport.get().is_some_and(|transport| transport.kill()) {
             self.fail(&format!("it was ended: {reason}"));
         }
-        failed(reason)
+        WireError::failed(reason)
     }
 
     /// Nothing the plugin says is believed any more.
@@ -317,19 +320,14 @@ impl Patience {
 }
 
 fn read<T: DeserializeOwned>(outcome: Outcome) -> Result<T, WireError> {
-    let body = outcome.map_err(failed)?;
+    let body = outcome.map_err(WireError::failed)?;
     match serde_json::from_str(&body) {
-        Ok(Reply::Ok(value)) => Ok(value),
-        Ok(Reply::Error(error)) => Err(error),
+        Ok(reply) => Reply::result(reply),
         Err(error) => {
             let quoted = quote(body.as_bytes());
-            Err(failed(format!("its result cannot be read ({error}): {quoted}")))
+            Err(WireError::failed(format!("its result cannot be read ({error}): {quoted}")))
         }
     }
-}
-
-fn failed(message: impl Into<String>) -> WireError {
-    WireError::new(WireErrorKind::Failed, message)
 }
 
 fn quote(bytes: &[u8]) -> String {

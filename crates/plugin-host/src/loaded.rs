@@ -1,6 +1,6 @@
 //! One plugin in use: its conversation, which is begun again if it broke.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,8 +18,19 @@ use crate::process::Process;
 /// How long a plugin may take to start and to say what it has.
 const START: Duration = Duration::from_secs(10);
 
-/// How a plugin is started.
-enum Start {
+/// Begins conversations with a plugin.
+struct Starter {
+    /// As `uses` names it.
+    name: String,
+    form: StartForm,
+    /// Where the file that was copied is.
+    folder: PathBuf,
+    /// Where the process works, and relative paths in inputs start.
+    directory: PathBuf,
+    runtime: Handle,
+}
+
+enum StartForm {
     /// In this process.
     Library(Loaded),
     /// This program and its arguments.
@@ -28,16 +39,9 @@ enum Start {
 
 /// A plugin that has said what it has.
 pub(crate) struct LoadedPlugin {
-    /// As `uses` names it.
-    pub(crate) name: String,
     pub(crate) welcome: Welcome,
     pub(crate) access: Arc<Access>,
-    start: Start,
-    /// Where the file that was copied is.
-    folder: PathBuf,
-    /// Where the process works, and relative paths in inputs start.
-    pub(crate) directory: PathBuf,
-    runtime: Handle,
+    starter: Starter,
     link: Mutex<Arc<Link>>,
     _copy: PrivateCopy,
 }
@@ -59,53 +63,86 @@ impl LoadedPlugin {
         let failed = |reason: String, help: &str| PluginError::new(&file.plugin, reason, help);
         let copy = file.copy()?;
         let Loading { isolation, directory, program, runtime, access } = loading;
-        let start = match (file.form, isolation) {
+        let form = match (file.form, isolation) {
             (Form::Library, Isolation::None) => {
-                Start::Library(Loaded::load(&copy.path).map_err(|(reason, help)| failed(reason, help))?)
+                StartForm::Library(Loaded::load(&copy.path).map_err(|(reason, help)| failed(reason, help))?)
             }
             (Form::Library, Isolation::Process) => {
-                Start::Process { program, arguments: vec!["plugin-host".into(), copy.path.clone()] }
+                StartForm::Process { program, arguments: vec!["plugin-host".into(), copy.path.clone()] }
             }
-            (Form::Executable, _) => Start::Process { program: copy.path.clone(), arguments: Vec::new() },
+            (Form::Executable, _) => StartForm::Process { program: copy.path.clone(), arguments: Vec::new() },
         };
         let folder = file.path.parent().map(PathBuf::from).unwrap_or_default();
         let folder = std::path::absolute(&folder).unwrap_or(folder);
         let directory = std::path::absolute(&directory).unwrap_or(directory);
-        let mut plugin = Self {
-            name: file.plugin.clone(),
-            welcome: Welcome {
-                protocol: PROTOCOL,
-                name: String::new(),
-                version: String::new(),
-                stages: Vec::new(),
-                notifiers: Vec::new(),
-            },
-            access,
-            start,
-            folder,
-            directory,
-            link: Mutex::new(Link::new(runtime.clone())),
-            runtime,
-            _copy: copy,
-        };
-        let (link, welcome) = plugin.begin()?;
-        check(&plugin.name, &welcome)?;
-        plugin.welcome = welcome;
-        plugin.link = Mutex::new(link);
-        Ok(plugin)
+        let starter = Starter { name: file.plugin.clone(), form, folder, directory, runtime };
+        let (link, welcome) = starter.begin()?;
+        check(&starter.name, &welcome)?;
+        Ok(Self { welcome, access, starter, link: Mutex::new(link), _copy: copy })
     }
 
+    /// As `uses` names it.
+    pub(crate) fn name(&self) -> &str {
+        &self.starter.name
+    }
+
+    /// Where relative paths in inputs start.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.starter.directory
+    }
+
+    /// The conversation, begun again if it broke: what is to be undone needs the plugin.
+    pub(crate) async fn link(self: &Arc<Self>) -> Result<Arc<Link>, StageError> {
+        if let Some(link) = self.unbroken() {
+            return Ok(link);
+        }
+        let plugin = Arc::clone(self);
+        let begun = tokio::task::spawn_blocking(move || plugin.begin_again()).await;
+        begun
+            .map_err(|error| StageError::failed(format!("{}: {error}", self.name())))?
+            .map_err(StageError::from)
+    }
+
+    fn unbroken(&self) -> Option<Arc<Link>> {
+        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.broken().is_none().then(|| Arc::clone(&link))
+    }
+
+    fn begin_again(&self) -> Result<Arc<Link>, PluginError> {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if link.broken().is_some() {
+            *link = self.starter.begin()?.0;
+        }
+        Ok(Arc::clone(&link))
+    }
+
+    /// The conversation as it is, for a caller that cannot wait for a new one.
+    pub(crate) fn current(&self) -> Arc<Link> {
+        Arc::clone(&self.link.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn named(&self, error: pipeline_sdk::wire::WireError) -> StageError {
+        named(self.name(), error)
+    }
+
+    /// A host for calls that need nothing of it but secrets.
+    pub(crate) fn notifier_host(&self, secrets: crate::secrets::Secrets) -> Arc<CallHost> {
+        Arc::new(CallHost::of_notifier(Arc::new(secrets), Arc::clone(&self.access)))
+    }
+}
+
+impl Starter {
     /// Starts the plugin and greets it.
     fn begin(&self) -> Result<(Arc<Link>, Welcome), PluginError> {
         let failed = |reason: String, help: &str| PluginError::new(&self.name, reason, help);
         let link = Link::new(self.runtime.clone());
-        match &self.start {
-            Start::Library(library) => {
+        match &self.form {
+            StartForm::Library(library) => {
                 let takes = Arc::clone(&link);
                 let transport = library.open(Arc::new(move |message: &[u8]| takes.receive(message)));
                 link.connect(transport.map_err(|reason| failed(reason, "its log may say why"))?);
             }
-            Start::Process { program, arguments } => {
+            StartForm::Process { program, arguments } => {
                 let mut command = Command::new(program);
                 command.args(arguments).current_dir(&self.directory).env("PIPELINE_PLUGIN_DIR", &self.folder);
                 command.env("PYTHONPATH", python_path(&self.folder));
@@ -125,45 +162,6 @@ impl LoadedPlugin {
             failed(error.message, "a plugin answers `hello` first: see docs/plugins.md")
         })
     }
-
-    /// The conversation, begun again if it broke: what is to be undone needs the plugin.
-    pub(crate) async fn link(self: &Arc<Self>) -> Result<Arc<Link>, StageError> {
-        if let Some(link) = self.unbroken() {
-            return Ok(link);
-        }
-        let plugin = Arc::clone(self);
-        let begun = tokio::task::spawn_blocking(move || plugin.begin_again()).await;
-        begun
-            .map_err(|error| StageError::failed(format!("{}: {error}", self.name)))?
-            .map_err(StageError::from)
-    }
-
-    fn unbroken(&self) -> Option<Arc<Link>> {
-        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        link.broken().is_none().then(|| Arc::clone(&link))
-    }
-
-    fn begin_again(&self) -> Result<Arc<Link>, PluginError> {
-        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        if link.broken().is_some() {
-            *link = self.begin()?.0;
-        }
-        Ok(Arc::clone(&link))
-    }
-
-    /// The conversation as it is, for a caller that cannot wait for a new one.
-    pub(crate) fn current(&self) -> Arc<Link> {
-        Arc::clone(&self.link.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn named(&self, error: pipeline_sdk::wire::WireError) -> StageError {
-        named(&self.name, error)
-    }
-
-    /// A host for calls that need nothing of it but secrets.
-    pub(crate) fn notifier_host(&self, secrets: crate::secrets::Secrets) -> Arc<CallHost> {
-        Arc::new(CallHost::of_notifier(Arc::new(secrets), Arc::clone(&self.access)))
-    }
 }
 
 impl Drop for LoadedPlugin {
@@ -173,7 +171,7 @@ impl Drop for LoadedPlugin {
 }
 
 /// The plugin's own folder first: its file is a copy elsewhere, and looks for its siblings there.
-fn python_path(folder: &std::path::Path) -> std::ffi::OsString {
+fn python_path(folder: &Path) -> std::ffi::OsString {
     let mut path = folder.as_os_str().to_owned();
     if let Some(more) = std::env::var_os("PYTHONPATH").filter(|more| !more.is_empty()) {
         path.push(":");

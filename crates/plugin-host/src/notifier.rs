@@ -1,5 +1,6 @@
 //! A notifier of a plugin, as the engine sees it.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -54,7 +55,7 @@ impl PluginNotifier {
         let call = OpenCall {
             kind: self.manifest.kind.clone(),
             notifier: self.name.clone(),
-            directory: self.plugin.directory.clone(),
+            directory: self.plugin.directory().to_owned(),
             inputs,
         };
         (call, secrets)
@@ -86,7 +87,7 @@ impl Notifier for PluginNotifier {
         // A plugin that crashed is started again, and asked again.
         let link =
             self.link().await.map_err(|error| NotifyError { message: error.to_string(), retryable: true })?;
-        let call = NotifyCall { notifier: self.name.clone(), event: event.clone() };
+        let call = NotifyCall { notifier: Cow::Borrowed(&self.name), event: Cow::Borrowed(event) };
         let host = self.plugin.notifier_host(Secrets::default());
         let taken = link.call(MessageType::Notify, &call, host, Patience::default()).await;
         taken.map_err(|error| {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pipeline_sdk::wire::LONGEST_MESSAGE;
+use pipeline_sdk::wire::read_line;
 
 use crate::link::{Link, Transport};
 
@@ -108,12 +108,13 @@ fn read(output: ChildStdout, link: &Arc<Link>) -> Option<String> {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
     loop {
-        line.clear();
-        let limit = LONGEST_MESSAGE as u64 + 2;
-        match output.by_ref().take(limit).read_until(b'\n', &mut line) {
-            Ok(0) => return None,
+        match read_line(&mut output, &mut line) {
+            Ok(true) => link.receive(&line),
+            Ok(false) => return None,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Some(format!("it sent {error}"));
+            }
             Err(error) => return Some(format!("its output cannot be read: {error}")),
-            Ok(_) => link.receive(line.strip_suffix(b"\n").unwrap_or(&line)),
         }
         if let Some(reason) = link.broken() {
             return Some(reason.to_owned());

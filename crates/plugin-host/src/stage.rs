@@ -1,5 +1,6 @@
 //! A stage of a plugin, as the engine sees it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,13 +40,12 @@ impl PluginStage {
         Self { plugin, manifest, secrets: Mutex::default() }
     }
 
-    fn kind(&self) -> String {
-        self.manifest.kind.clone()
+    fn kind(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.manifest.kind)
     }
 
-    fn host(&self, context: &Context) -> CallHost {
-        let secrets = self.secrets().get(context.stage()).cloned().unwrap_or_default();
-        CallHost::of_stage(context, Arc::clone(&self.plugin.access)).with_secrets(secrets)
+    fn host(&self, context: &Context, secrets: Arc<Secrets>) -> CallHost {
+        CallHost::of_stage(context, secrets, Arc::clone(&self.plugin.access))
     }
 
     fn secrets(&self) -> MutexGuard<'_, HashMap<StageName, Arc<Secrets>>> {
@@ -58,14 +58,14 @@ impl PluginStage {
     }
 }
 
-fn on_the_wire(context: &Context) -> CallContext {
+fn on_the_wire(context: &Context) -> CallContext<'_> {
     CallContext {
-        stage: context.stage().clone(),
+        stage: Cow::Borrowed(context.stage()),
         run: context.run(),
-        pipeline: context.pipeline().clone(),
-        directory: context.directory().to_owned(),
+        pipeline: Cow::Borrowed(context.pipeline()),
+        directory: Cow::Borrowed(context.directory()),
         mode: context.mode(),
-        prior: context.prior().cloned(),
+        prior: context.prior().map(Cow::Borrowed),
         idempotency_key: context.idempotency_key(""),
     }
 }
@@ -74,8 +74,9 @@ fn on_the_wire(context: &Context) -> CallContext {
 impl Stage for PluginStage {
     async fn plan(&self, cx: &Context, inputs: &Inputs) -> Result<StagePlan, StageError> {
         let (inputs, secrets) = Secrets::take(inputs, &self.manifest.inputs);
-        self.secrets().insert(cx.stage().clone(), Arc::new(secrets));
-        let host = Arc::new(self.host(cx));
+        let secrets = Arc::new(secrets);
+        self.secrets().insert(cx.stage().clone(), Arc::clone(&secrets));
+        let host = Arc::new(self.host(cx, secrets));
         let call = PlanCall { kind: self.kind(), context: on_the_wire(cx), inputs };
         let link = self.plugin.link().await?;
         let plan = link.call(MessageType::Plan, &call, host, self.patience(cx, Some(PLAN))).await;
@@ -84,8 +85,9 @@ impl Stage for PluginStage {
 
     async fn apply(&self, cx: &Context, plan: &StagePlan) -> Result<Outputs, ApplyError> {
         let approved = plan.changes.iter().map(|change| change.resource.clone());
-        let host = Arc::new(self.host(cx).with_approved(approved));
-        let call = ApplyCall { kind: self.kind(), context: on_the_wire(cx), plan: plan.clone() };
+        let secrets = self.secrets().get(cx.stage()).cloned().unwrap_or_default();
+        let host = Arc::new(self.host(cx, secrets).with_approved(approved));
+        let call = ApplyCall { kind: self.kind(), context: on_the_wire(cx), plan: Cow::Borrowed(plan) };
         let link = self.plugin.link().await?;
         let outputs = link.call(MessageType::Apply, &call, Arc::clone(&host), self.patience(cx, None)).await;
         let outputs = outputs.map_err(|mut error| {
@@ -94,7 +96,7 @@ impl Stage for PluginStage {
         })?;
         match host.overstepped() {
             Some(reason) => {
-                let error = StageError::failed(format!("{}: {reason}", self.plugin.name));
+                let error = StageError::failed(format!("{}: {reason}", self.plugin.name()));
                 Err(ApplyError { error, so_far: outputs })
             }
             None => Ok(outputs),
@@ -102,11 +104,12 @@ impl Stage for PluginStage {
     }
 
     async fn rollback(&self, cx: &Context, done: &[Done]) -> Result<(), StageError> {
-        let known = cx.inputs().cloned().unwrap_or_default();
-        let (inputs, secrets) = Secrets::take(&known, &self.manifest.inputs);
-        let call = RollbackCall { kind: self.kind(), context: on_the_wire(cx), inputs, done: done.to_vec() };
+        let known = cx.inputs().map(|known| Secrets::take(known, &self.manifest.inputs));
+        let (inputs, secrets) = known.unwrap_or_default();
+        let call =
+            RollbackCall { kind: self.kind(), context: on_the_wire(cx), inputs, done: Cow::Borrowed(done) };
         let link = self.plugin.link().await?;
-        let host = Arc::new(self.host(cx).with_secrets(Arc::new(secrets)));
+        let host = Arc::new(self.host(cx, Arc::new(secrets)));
         let undone = link.call(MessageType::Rollback, &call, host, self.patience(cx, Some(ROLLBACK))).await;
         undone.map_err(|error| self.plugin.named(error))
     }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use pipeline_sdk::wire::{AwsAccess, MessageType, Outgoing, Question, Reply, Service, secret_reference};
+use pipeline_sdk::wire::{
+    AwsAccess, MessageType, Outgoing, Question, Reply, Service, WireError, secret_reference,
+};
 use pipeline_sdk::{
     Done, HostServices, Inputs, Progress, ProgressSink, Recorder, StageError, StageName, Value,
 };
@@ -33,7 +35,7 @@ impl Asking {
         match (Outgoing { message, id, body }).encode() {
             Ok(bytes) => (self.send)(&bytes),
             Err(error) => {
-                let body = Reply::<()>::Error(failed(format!("its answer is not JSON: {error}")));
+                let body = Reply::<()>::Error(WireError::failed(format!("its answer is not JSON: {error}")));
                 if let Ok(bytes) = (Outgoing { message: MessageType::Result, id, body: &body }).encode() {
                     (self.send)(&bytes);
                 }
@@ -61,15 +63,10 @@ impl Asking {
         let gone = || StageError::failed("the host of the plugin is gone");
         let answer = answer.await.map_err(|_| gone())?;
         match serde_json::from_str::<Reply<T>>(&answer) {
-            Ok(Reply::Ok(value)) => Ok(value),
-            Ok(Reply::Error(error)) => Err(error.into()),
+            Ok(reply) => Ok(reply.result()?),
             Err(error) => Err(StageError::failed(format!("the host's answer cannot be read: {error}"))),
         }
     }
-}
-
-fn failed(message: String) -> pipeline_sdk::wire::WireError {
-    pipeline_sdk::wire::WireError::new(pipeline_sdk::wire::WireErrorKind::Failed, message)
 }
 
 /// One open call's way to the host.

@@ -1,20 +1,19 @@
 //! One conversation with a host.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Waking, Poll, Waker};
 
 use pipeline_sdk::wire::{
     ApplyCall, CallContext, Hello, LogLine, Message, MessageType, NotifyCall, OpenCall, PROTOCOL, PlanCall,
-    Reply, RollbackCall, WireError, WireErrorKind,
+    Reply, RollbackCall, WireError,
 };
-use pipeline_sdk::{
-    CancellationToken, Context, ContextParts, Inputs, Notifier, ProgressLevel, Stage, StageError,
-};
+use pipeline_sdk::{CancellationToken, Context, ContextParts, Inputs, Notifier, ProgressLevel, Stage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
@@ -27,6 +26,30 @@ use crate::plugin::Plugin;
 const LAST_WORK: std::time::Duration = std::time::Duration::from_secs(1);
 
 type Outcome = Result<Box<RawValue>, WireError>;
+
+/// What a host can call.
+enum Request {
+    Hello(Hello),
+    Plan(PlanCall<'static>),
+    Apply(ApplyCall<'static>),
+    Rollback(RollbackCall<'static>),
+    Open(OpenCall),
+    Notify(NotifyCall<'static>),
+}
+
+impl Request {
+    fn read(message: MessageType, body: &RawValue) -> Result<Self, WireError> {
+        match message {
+            MessageType::Hello => read(body).map(Self::Hello),
+            MessageType::Plan => read(body).map(Self::Plan),
+            MessageType::Apply => read(body).map(Self::Apply),
+            MessageType::Rollback => read(body).map(Self::Rollback),
+            MessageType::Open => read(body).map(Self::Open),
+            MessageType::Notify => read(body).map(Self::Notify),
+            other => Err(WireError::failed(format!("the plugin knows no call {other:?}"))),
+        }
+    }
+}
 
 /// A plugin that talks to a host.
 pub(crate) struct Session {
@@ -64,10 +87,10 @@ impl Session {
             _ => {}
         }
         let shared = Arc::clone(&self.shared);
-        let body = body.to_owned();
+        let request = Request::read(message, body);
         // Known before the call begins: a cancellation may come right after it.
         let cancel = shared.begin(id);
-        let mut work = Box::pin(async move { shared.work(message, id, &body, cancel).await });
+        let mut work = Box::pin(async move { shared.work(request, id, cancel).await });
         if self.shared.plugin.on_callers_thread {
             let _runtime = runtime.enter();
             if is_ready(work.as_mut()) {
@@ -115,68 +138,51 @@ impl Shared {
     }
 
     /// Carries out one call, and says what came of it exactly once.
-    async fn work(&self, message: MessageType, id: u64, body: &RawValue, cancel: CancellationToken) {
+    async fn work(&self, request: Result<Request, WireError>, id: u64, cancel: CancellationToken) {
         let call = Call { asking: Arc::clone(&self.asking), id };
-        let outcome = CatchPanic(Box::pin(self.call(message, body, call, cancel))).await;
-        let outcome = outcome.unwrap_or_else(|panic| Err(failed(format!("it panicked: {}", said(&*panic)))));
+        let work = pin!(async { self.call(request?, call, cancel).await });
+        let outcome = CatchPanic(work).await;
+        let outcome =
+            outcome.unwrap_or_else(|panic| Err(WireError::failed(format!("it panicked: {}", said(&*panic)))));
         self.open().remove(&id);
-        let reply = outcome.map_or_else(Reply::Error, Reply::Ok);
-        self.asking.tell(MessageType::Result, id, &reply);
+        self.asking.tell(MessageType::Result, id, &Reply::from(outcome));
     }
 
-    async fn call(
-        &self,
-        message: MessageType,
-        body: &RawValue,
-        call: Call,
-        cancel: CancellationToken,
-    ) -> Outcome {
-        match message {
-            MessageType::Hello => {
-                let hello: Hello = read(body)?;
-                let spoken = format!("{} speaks version {} of the protocol", hello.host, hello.protocol);
-                match hello.protocol {
-                    0 => Err(failed(format!("{spoken}, and the plugin needs {PROTOCOL}"))),
-                    _ => write(&self.plugin.welcome()),
-                }
+    async fn call(&self, request: Request, call: Call, cancel: CancellationToken) -> Outcome {
+        match request {
+            Request::Hello(Hello { protocol: 0, host }) => {
+                let spoken = format!("{host} speaks version 0 of the protocol");
+                Err(WireError::failed(format!("{spoken}, and the plugin needs {PROTOCOL}")))
             }
-            MessageType::Plan => {
-                let PlanCall { kind, context, inputs } = read(body)?;
-                let inputs = call.reveal(inputs).await.map_err(|error| WireError::from(&error))?;
-                let plan = self.stage(&kind)?.plan(&with(context, call, cancel), &inputs).await;
-                plan.map_err(|error| WireError::from(&error)).and_then(|plan| write(&plan))
+            Request::Hello(_) => write(&self.plugin.welcome()),
+            Request::Plan(PlanCall { kind, context, inputs }) => {
+                let inputs = call.reveal(inputs).await?;
+                write(&self.stage(&kind)?.plan(&with(context, call, cancel, None), &inputs).await?)
             }
-            MessageType::Apply => {
-                let ApplyCall { kind, context, plan } = read(body)?;
-                let outputs = self.stage(&kind)?.apply(&with(context, call, cancel), &plan).await;
-                outputs.map_err(|error| WireError::from(&error)).and_then(|outputs| write(&outputs))
+            Request::Apply(ApplyCall { kind, context, plan }) => {
+                write(&self.stage(&kind)?.apply(&with(context, call, cancel, None), &plan).await?)
             }
-            MessageType::Rollback => {
-                let RollbackCall { kind, context, inputs, done } = read(body)?;
-                let inputs = call.reveal(inputs).await.map_err(|error| WireError::from(&error))?;
-                let context = with_inputs(context, call, cancel, Some(inputs));
-                let undone = self.stage(&kind)?.rollback(&context, &done).await;
-                undone.map_err(|error| WireError::from(&error)).and_then(|()| write(&()))
+            Request::Rollback(RollbackCall { kind, context, inputs, done }) => {
+                let inputs = call.reveal(inputs).await?;
+                let context = with(context, call, cancel, Some(inputs));
+                write(&self.stage(&kind)?.rollback(&context, &done).await?)
             }
-            MessageType::Open => self.open_notifier(read(body)?, call).await,
-            MessageType::Notify => {
-                let NotifyCall { notifier, event } = read(body)?;
-                let known = self.notifiers().get(&notifier).cloned();
-                let known = known.ok_or_else(|| failed(format!("no notifier `{notifier}` was opened")))?;
-                let taken = known.notify(&event).await;
-                taken.map_err(|error| WireError::from(&error)).and_then(|()| write(&()))
+            Request::Open(open) => self.open_notifier(open, call).await,
+            Request::Notify(NotifyCall { notifier, event }) => {
+                let known = self.notifiers().get(&*notifier).cloned();
+                let known =
+                    known.ok_or_else(|| WireError::failed(format!("no notifier `{notifier}` was opened")))?;
+                write(&known.notify(&event).await?)
             }
-            other => Err(failed(format!("the plugin knows no call {other:?}"))),
         }
     }
 
     async fn open_notifier(&self, open: OpenCall, call: Call) -> Outcome {
         let OpenCall { kind, notifier, inputs, .. } = open;
         let known = self.plugin.notifiers.get(&kind);
-        let known = known.ok_or_else(|| failed(format!("the plugin has no notifier `{kind}`")))?;
-        let inputs = call.reveal(inputs).await.map_err(|error| WireError::from(&error))?;
-        let made = (known.create)(&inputs).map_err(|error| WireError::from(&error))?;
-        self.notifiers().insert(notifier, made);
+        let known = known.ok_or_else(|| WireError::failed(format!("the plugin has no notifier `{kind}`")))?;
+        let inputs = call.reveal(inputs).await?;
+        self.notifiers().insert(notifier, (known.create)(&inputs)?);
         write(&())
     }
 
@@ -186,29 +192,22 @@ impl Shared {
 
     fn stage(&self, kind: &str) -> Result<&dyn Stage, WireError> {
         let known = self.plugin.stages.get(kind);
-        known.map(|kind| &*kind.stage).ok_or_else(|| failed(format!("the plugin has no stage `{kind}`")))
+        known
+            .map(|kind| &*kind.stage)
+            .ok_or_else(|| WireError::failed(format!("the plugin has no stage `{kind}`")))
     }
 }
 
-fn with(context: CallContext, call: Call, cancel: CancellationToken) -> Context {
-    with_inputs(context, call, cancel, None)
-}
-
-fn with_inputs(
-    context: CallContext,
-    call: Call,
-    cancel: CancellationToken,
-    inputs: Option<Inputs>,
-) -> Context {
+fn with(context: CallContext<'_>, call: Call, cancel: CancellationToken, inputs: Option<Inputs>) -> Context {
     let CallContext { stage, run, pipeline, directory, mode, prior, .. } = context;
     let call = Arc::new(call);
     Context::from(ContextParts {
-        stage,
+        stage: stage.into_owned(),
         run,
-        pipeline,
-        directory,
+        pipeline: pipeline.into_owned(),
+        directory: directory.into_owned(),
         mode,
-        prior,
+        prior: prior.map(Cow::into_owned),
         cancel,
         sink: call.clone(),
         recorder: call.clone(),
@@ -217,18 +216,14 @@ fn with_inputs(
     })
 }
 
-fn failed(message: String) -> WireError {
-    WireError::new(WireErrorKind::Failed, message)
-}
-
 fn read<T: DeserializeOwned>(body: &RawValue) -> Result<T, WireError> {
-    serde_json::from_str(body.get()).map_err(|error| failed(format!("the call cannot be read: {error}")))
+    serde_json::from_str(body.get())
+        .map_err(|error| WireError::failed(format!("the call cannot be read: {error}")))
 }
 
 fn write(value: &impl Serialize) -> Outcome {
-    to_raw_value(value).map_err(|error| {
-        WireError::from(&StageError::failed(format!("the result cannot be written as JSON: {error}")))
-    })
+    to_raw_value(value)
+        .map_err(|error| WireError::failed(format!("the result cannot be written as JSON: {error}")))
 }
 
 fn said(panic: &(dyn Any + std::marker::Send)) -> &str {
@@ -237,9 +232,9 @@ fn said(panic: &(dyn Any + std::marker::Send)) -> &str {
 }
 
 /// A future whose panic is its result.
-struct CatchPanic<F>(Pin<Box<F>>);
+struct CatchPanic<'a, F>(Pin<&'a mut F>);
 
-impl<F: Future> Future for CatchPanic<F> {
+impl<F: Future> Future for CatchPanic<'_, F> {
     type Output = Result<F::Output, Box<dyn Any + std::marker::Send>>;
 
     fn poll(mut self: Pin<&mut Self>, waking: &mut Waking<'_>) -> Poll<Self::Output> {

@@ -178,7 +178,7 @@ impl Context {
     pub fn idempotency_key(&self, purpose: &str) -> String {
         let ContextParts { run, stage, .. } = self.parts.as_ref();
         let digest = Sha256::digest(format!("{run}/{stage}/{purpose}"));
-        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&digest[..16])
     }
 
     /// How to reach AWS as the rest of the pipeline does: for plugins, which have no clients of the host.

@@ -66,6 +66,21 @@ impl StageError {
     }
 }
 
+/// The message of `error` and of every cause below it that says something new, in one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(below) = cause {
+        let said = below.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = below.source();
+    }
+    text
+}
+
 /// A failed apply, with what is known so far: the stage is rolled back from it.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]

@@ -25,7 +25,7 @@ pub mod wire;
 pub use context::{
     Context, ContextParts, HostServices, Mode, NullSink, PipelineId, Prior, ProgressSink, Recorder,
 };
-pub use error::{ApplyError, NotifyError, StageError};
+pub use error::{ApplyError, NotifyError, StageError, with_causes};
 pub use event::{
     Event, EventRecord, Link, Progress, ProgressLevel, RunCommand, RunOutcome, StageOutcome, TrafficShare,
 };

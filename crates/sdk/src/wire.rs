@@ -8,7 +8,9 @@
 //!
 //! Both sides ignore keys that they do not know; that is how the schema grows. All of it is UTF-8.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::io::{self, BufRead, Read, Write};
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     ApplyError, Done, EventRecord, Inputs, Manifest, Mode, NotifyError, Outputs, PipelineId, Prior, Progress,
-    ProgressLevel, RunId, StageError, StageName, StagePlan,
+    ProgressLevel, RunId, StageError, StageName, StagePlan, with_causes,
 };
 
 /// The version of this schema. A plugin that was made for a later one answers `hello` with an error.
@@ -25,6 +27,35 @@ pub const PROTOCOL: u32 = 1;
 
 /// The longest message, in bytes. A longer one ends the conversation.
 pub const LONGEST_MESSAGE: usize = 16 << 20;
+
+/// Reads the next message of an executable into `line`, without what ends the line; `false` once there are no more.
+///
+/// # Errors
+/// The message is longer than [`LONGEST_MESSAGE`], or `input` cannot be read.
+pub fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    if input.by_ref().take(LONGEST_MESSAGE as u64 + 1).read_until(b'\n', line)? == 0 {
+        return Ok(false);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() > LONGEST_MESSAGE {
+        let reason = format!("a message of more than {} MiB", LONGEST_MESSAGE >> 20);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    Ok(true)
+}
+
+/// Writes a message of an executable, at once.
+///
+/// # Errors
+/// Whoever reads `output` is gone.
+pub fn write_line(output: &mut impl Write, message: &[u8]) -> io::Result<()> {
+    let mut line = Vec::with_capacity(message.len() + 1);
+    line.extend_from_slice(message);
+    line.push(b'\n');
+    output.write_all(&line)
+}
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -92,7 +123,10 @@ impl<T: Serialize> Outgoing<'_, T> {
     /// # Errors
     /// The body is not JSON: a map with keys that are no texts.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(self)
+        // Most answers are shorter, and need no second piece of memory.
+        let mut bytes = Vec::with_capacity(512);
+        serde_json::to_writer(&mut bytes, self)?;
+        Ok(bytes)
     }
 }
 
@@ -104,6 +138,25 @@ pub enum Reply<T> {
     Ok(T),
     /// It did not.
     Error(WireError),
+}
+
+impl<T, E: Into<WireError>> From<Result<T, E>> for Reply<T> {
+    fn from(result: Result<T, E>) -> Self {
+        result.map_or_else(|error| Self::Error(error.into()), Self::Ok)
+    }
+}
+
+impl<T> Reply<T> {
+    /// What came of it.
+    ///
+    /// # Errors
+    /// What the other side says went wrong.
+    pub fn result(self) -> Result<T, WireError> {
+        match self {
+            Self::Ok(value) => Ok(value),
+            Self::Error(error) => Err(error),
+        }
+    }
 }
 
 /// Why something did not work.
@@ -145,19 +198,24 @@ impl WireError {
     pub fn new(kind: WireErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), help: None, field: None, so_far: None }
     }
+
+    /// The world refused, and nobody knows what to do about it.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(WireErrorKind::Failed, message)
+    }
 }
 
-impl From<&StageError> for WireError {
-    fn from(error: &StageError) -> Self {
-        let help = error.help().map(str::to_owned);
+impl From<StageError> for WireError {
+    fn from(error: StageError) -> Self {
         match error {
             StageError::Input { field, message } => {
-                Self { field: Some(field.clone()), ..Self::new(WireErrorKind::Input, message) }
+                Self { field: Some(field), ..Self::new(WireErrorKind::Input, message) }
             }
-            StageError::Failed { .. } => {
-                Self { help, ..Self::new(WireErrorKind::Failed, with_causes(error)) }
+            // Causes do not travel by themselves.
+            StageError::Failed { ref help, .. } => {
+                Self { help: help.clone(), ..Self::failed(with_causes(&error)) }
             }
-            StageError::RolledBack { message, .. } => {
+            StageError::RolledBack { message, help } => {
                 Self { help, ..Self::new(WireErrorKind::RolledBack, message) }
             }
             StageError::Cancelled => Self::new(WireErrorKind::Cancelled, "cancelled"),
@@ -165,16 +223,15 @@ impl From<&StageError> for WireError {
     }
 }
 
-impl From<&ApplyError> for WireError {
-    fn from(error: &ApplyError) -> Self {
-        Self { so_far: Some(Box::new(error.so_far.clone())), ..Self::from(&error.error) }
+impl From<ApplyError> for WireError {
+    fn from(ApplyError { error, so_far }: ApplyError) -> Self {
+        Self { so_far: Some(Box::new(so_far)), ..Self::from(error) }
     }
 }
 
-impl From<&NotifyError> for WireError {
-    fn from(error: &NotifyError) -> Self {
-        let kind = if error.retryable { WireErrorKind::Retryable } else { WireErrorKind::Failed };
-        Self::new(kind, &error.message)
+impl From<NotifyError> for WireError {
+    fn from(NotifyError { message, retryable }: NotifyError) -> Self {
+        Self::new(if retryable { WireErrorKind::Retryable } else { WireErrorKind::Failed }, message)
     }
 }
 
@@ -203,20 +260,6 @@ impl From<WireError> for NotifyError {
     fn from(error: WireError) -> Self {
         Self { message: error.message, retryable: error.kind == WireErrorKind::Retryable }
     }
-}
-
-/// The message of an error with those of its causes, which do not travel by themselves.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 /// The host's first call.
@@ -248,31 +291,31 @@ pub struct Welcome {
 
 /// What a stage is told about the run it takes part in: [`Context`](crate::Context) on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CallContext {
+pub struct CallContext<'a> {
     /// The stage's name in the pipeline.
-    pub stage: StageName,
+    pub stage: Cow<'a, StageName>,
     /// The run.
     pub run: RunId,
     /// Which app and environment.
-    pub pipeline: PipelineId,
+    pub pipeline: Cow<'a, PipelineId>,
     /// The folder of `pipeline.toml`: relative paths in inputs start here.
-    pub directory: PathBuf,
+    pub directory: Cow<'a, Path>,
     /// What the plan is for.
     pub mode: Mode,
     /// What the environment's state remembers of the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prior: Option<Prior>,
+    pub prior: Option<Cow<'a, Prior>>,
     /// The same whenever this stage of this run is called, also after a crash: 32 hexadecimal digits.
     pub idempotency_key: String,
 }
 
 /// Plan a stage, by reading only.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct PlanCall {
+pub struct PlanCall<'a> {
     /// Which of the plugin's stages: [`Manifest::kind`].
-    pub kind: String,
+    pub kind: Cow<'a, str>,
     /// The run.
-    pub context: CallContext,
+    pub context: CallContext<'a>,
     /// Its inputs. `{"$unknown": ORIGIN}` stands for one that is not known yet, `{"$secret": REFERENCE}`
     /// for one that the plugin gets by asking ([`Question::Secret`]).
     pub inputs: Inputs,
@@ -280,27 +323,27 @@ pub struct PlanCall {
 
 /// Do what a plan says and nothing else.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ApplyCall {
+pub struct ApplyCall<'a> {
     /// Which of the plugin's stages.
-    pub kind: String,
+    pub kind: Cow<'a, str>,
     /// The run.
-    pub context: CallContext,
+    pub context: CallContext<'a>,
     /// What the last `plan` of this stage answered, with every value known.
-    pub plan: StagePlan,
+    pub plan: Cow<'a, StagePlan>,
 }
 
 /// Undo what was done, last first.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RollbackCall {
+pub struct RollbackCall<'a> {
     /// Which of the plugin's stages.
-    pub kind: String,
+    pub kind: Cow<'a, str>,
     /// The run.
-    pub context: CallContext,
+    pub context: CallContext<'a>,
     /// The inputs that the run was planned with, as far as they are still known; secrets as references.
     #[serde(default)]
     pub inputs: Inputs,
     /// What the run did, as the journal knows it. One without `after` may or may not have happened.
-    pub done: Vec<Done>,
+    pub done: Cow<'a, [Done]>,
 }
 
 /// Make a notifier.
@@ -318,11 +361,11 @@ pub struct OpenCall {
 
 /// Deliver an event. It may come again if the host did not hear that it was taken.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct NotifyCall {
+pub struct NotifyCall<'a> {
     /// The notifier, by the name that `open` gave it.
-    pub notifier: String,
+    pub notifier: Cow<'a, str>,
     /// What happened.
-    pub event: EventRecord,
+    pub event: Cow<'a, EventRecord>,
 }
 
 /// What a plugin may ask of the host.
@@ -417,15 +460,15 @@ struct Protocol {
     /// The bodies, by the type of the message.
     hello: Hello,
     hello_result: Reply<Welcome>,
-    plan: PlanCall,
+    plan: PlanCall<'static>,
     plan_result: Reply<StagePlan>,
-    apply: ApplyCall,
+    apply: ApplyCall<'static>,
     apply_result: Reply<Outputs>,
-    rollback: RollbackCall,
+    rollback: RollbackCall<'static>,
     rollback_result: Reply<()>,
     open: OpenCall,
     open_result: Reply<()>,
-    notify: NotifyCall,
+    notify: NotifyCall<'static>,
     notify_result: Reply<()>,
     ask: Question,
     answer_to_intent: Reply<u64>,

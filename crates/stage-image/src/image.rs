@@ -11,7 +11,6 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::inputs::Platform;
-use crate::recipe::hex;
 use crate::tree::Tree;
 
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -161,7 +160,7 @@ pub(crate) fn history(instruction: &str, empty_layer: bool) -> Value {
 
 /// `sha256:…` of `bytes`.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(bytes)))
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 /// Passes on what is written and hashes and counts it.
@@ -178,7 +177,7 @@ impl<W: Write> Hashing<W> {
 
     /// The writer below, the digest and the number of bytes.
     pub(crate) fn end(self) -> (W, String, u64) {
-        (self.out, format!("sha256:{}", hex(&self.hash.finalize())), self.count)
+        (self.out, format!("sha256:{}", hex::encode(self.hash.finalize())), self.count)
     }
 }
 

@@ -89,12 +89,7 @@ impl Recipe {
 }
 
 fn shorten(hash: Sha256) -> String {
-    hex(&hash.finalize())[..12].to_owned()
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&hash.finalize()[..6])
 }
 
 /// Hashes what is written, and passes it on if there is somewhere to.

@@ -33,8 +33,9 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<(), StepEr
         }
     }
     for ((name, _, _, limit), measured) in ways.iter().zip(&measured) {
-        let (one, together) = (of(measured, "us"), of(measured, "us_at_once"));
-        let said = format!("{} µs; {} µs with 64 at once", figures(one), figures(together));
+        let [one, both, together] = ["us", "us_both_ways", "us_at_once"].map(|field| of(measured, field));
+        let (both, together) = (figures(both), figures(together));
+        let said = format!("{} µs; with 1 KB back {both} µs, 64 at once {together} µs", figures(one));
         let row = Row::new(format!("call of 1 KB: {name}"), said, NONE);
         section.rows.push(match limit {
             Some(limit) => row.judged(one, Bound::Below(*limit), " µs"),
@@ -48,9 +49,9 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<(), StepEr
     let ms = format!("{} ms", figures(of(&runs, "ms")));
     section.rows.push(Row::new("1,000 plugin stages in one run, from the file to its end", ms, NONE));
     section.notes.push(format!(
-        "A call is `plan` of a stage that gives its inputs back, of 1,024 bytes, with everything around it: the \
-         context of the run, both conversions to and from JSON, and the answer; one after the other, {} rounds, \
-         medians.",
+        "A call is `rollback` of a side effect whose `before` has 1,024 bytes, which is answered with nothing, or \
+         `plan` of a stage that gives its inputs of 1,024 bytes back; with everything around it: the context of the \
+         run, the conversions to and from JSON, and the answer; one after the other, {} rounds, medians.",
         bench.rounds
     ));
     Ok(())

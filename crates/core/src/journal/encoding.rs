@@ -110,10 +110,8 @@ struct InheritedV1<'a> {
 /// The checksum of a line: over the checksum of the line before (nothing before the first) and the
 /// JSON of this one.
 pub(super) fn checksum(before: &str, json: &[u8]) -> String {
-    const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
     let digest = Sha256::new().chain_update(before).chain_update(json).finalize();
-    let digits = digest.iter().take(DIGITS / 2).flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(HEXADECIMAL[usize::from(digit)])).collect()
+    hex::encode(&digest[..DIGITS / 2])
 }
 
 /// An entry as JSON: an object.

@@ -37,7 +37,7 @@ impl ObjectJournal {
     }
 
     fn failed(&self, action: &'static str, error: &object_store::Error) -> JournalError {
-        JournalError::Io { action, place: self.place(), reason: crate::failure::with_causes(error) }
+        JournalError::Io { action, place: self.place(), reason: pipeline_sdk::with_causes(error) }
     }
 }
 

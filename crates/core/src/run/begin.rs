@@ -11,7 +11,6 @@ use crate::backoff::Jitter;
 use crate::cancel::Cancellation;
 use crate::config::Pipeline;
 use crate::events::{Emitter, EventSink};
-use crate::failure::with_causes;
 use crate::journal::{Began, Entry, Inherited, Journal, Prospect};
 use crate::lifecycle::RunState;
 use crate::node::Session;
@@ -276,7 +275,8 @@ impl Engine {
             let refused = |message| EngineError::Notifier { name: config.name.clone(), message };
             let kind = self.registry.notifier(&config.kind, config.isolation);
             let kind = kind.map_err(|error| refused(format!("`{}`: {error}", config.kind)))?;
-            let notifier = (kind.create)(&config.inputs).map_err(|error| refused(with_causes(&error)))?;
+            let notifier =
+                (kind.create)(&config.inputs).map_err(|error| refused(pipeline_sdk::with_causes(&error)))?;
             Ok(NamedNotifier { name: config.name.clone(), notifier, required: config.required })
         };
         self.pipeline.inner.notifiers.iter().map(make).collect()

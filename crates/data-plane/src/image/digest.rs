@@ -28,14 +28,7 @@ impl Digest {
 
     /// The digest whose raw SHA-256 value is `hash`.
     pub(crate) fn from_hash(hash: &[u8]) -> Self {
-        use fmt::Write as _;
-        let mut text = String::with_capacity(Self::PREFIX.len() + hash.len() * 2);
-        text.push_str(Self::PREFIX);
-        for byte in hash {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        Self(text)
+        Self(format!("{}{}", Self::PREFIX, hex::encode(hash)))
     }
 
     /// The whole text, `sha256:…`.

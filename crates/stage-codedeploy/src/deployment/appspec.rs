@@ -70,7 +70,7 @@ fn put(properties: &mut Value, key: &str, value: Value) {
 
 /// The digest that CodeDeploy compares, in hexadecimal.
 fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(text))
 }
 
 #[cfg(test)]

@@ -109,10 +109,7 @@ fn status(certificate: &Certificate) -> &'static str {
 /// The record by which a domain is validated. A name and its wildcard share one.
 fn record(domain: &str) -> ResourceRecord {
     let base = domain.strip_prefix("*.").unwrap_or(domain);
-    let digits = |what: &str| {
-        let digest = Sha256::digest(format!("{what}/{base}"));
-        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
+    let digits = |what: &str| hex::encode(&Sha256::digest(format!("{what}/{base}"))[..16]);
     ResourceRecord {
         name: format!("_{}.{base}.", digits("name")),
         r#type: "CNAME",

@@ -66,7 +66,7 @@ fn check_content(content: Option<&Content>, platform: ComputePlatform) -> Result
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(text))
 }
 
 impl RevisionLocation {

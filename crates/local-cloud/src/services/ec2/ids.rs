@@ -13,6 +13,5 @@ pub(super) fn fresh(prefix: &str) -> String {
 /// configuration that names it survives a reset.
 pub(super) fn seeded(prefix: &str, account: &str, region: &str, what: &str) -> String {
     let digest = Sha256::digest(format!("{account}/{region}/{prefix}/{what}"));
-    let tail: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{prefix}-0{tail}")
+    format!("{prefix}-0{}", hex::encode(&digest[..8]))
 }
