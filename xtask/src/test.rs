@@ -50,6 +50,11 @@ pub fn run(options: &Options) -> Result<(), StepError> {
     sample::build()?;
     shell::run(&mut shell::cargo(&["build", "--quiet", "--workspace", "--all-targets"]))?;
 
+    if let Some(filter) = &options.filter
+        && tests_named(filter)?.is_empty()
+    {
+        return Err(StepError::Other(format!("no test has `{filter}` in its name")));
+    }
     let mut tests = shell::cargo(&["test", "--workspace", "--quiet"]);
     tests.env("PIPELINE_TEST_PYTHON", python.join("bin"));
     tests.arg("--");
@@ -110,11 +115,17 @@ fn programs() -> Result<(), StepError> {
 }
 
 fn report_skipped(reason: &str) -> Result<(), StepError> {
-    let listed =
-        shell::quiet(&mut shell::cargo(&["test", "--workspace", "--quiet", "--", "--list", DOCKER_TESTS]))?;
+    let skipped = tests_named(DOCKER_TESTS)?;
     println!("all other tests passed; skipped, because {reason}:");
-    for line in listed.lines().filter_map(|line| line.strip_suffix(": test")) {
-        println!("  {line}");
+    for test in skipped {
+        println!("  {test}");
     }
     Ok(())
+}
+
+/// The tests with `filter` in their names.
+fn tests_named(filter: &str) -> Result<Vec<String>, StepError> {
+    let listed =
+        shell::quiet(&mut shell::cargo(&["test", "--workspace", "--quiet", "--", "--list", filter]))?;
+    Ok(listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
 }

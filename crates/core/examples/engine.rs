@@ -122,7 +122,13 @@ fn peak_megabytes() -> Option<f64> {
 
 async fn journal(writers: u32) -> Result<serde_json::Value, Box<dyn Error>> {
     let rate = measure_rate(Path::new("."), writers, Duration::from_secs(4)).await?;
-    Ok(json!({ "flushes": rate.flushes, "records": rate.records, "share": rate.share() }))
+    Ok(json!({
+        "flushes": rate.flushes,
+        "long_flushes": rate.long_flushes,
+        "records": rate.records,
+        "share": rate.share(),
+        "share_of_long": rate.share_of_long(),
+    }))
 }
 
 #[tokio::main]

@@ -73,8 +73,7 @@ impl LoadedPlugin {
             (Form::Executable, _) => StartForm::Process { program: copy.path.clone(), arguments: Vec::new() },
         };
         let folder = file.path.parent().map(PathBuf::from).unwrap_or_default();
-        let folder = std::path::absolute(&folder).unwrap_or(folder);
-        let directory = std::path::absolute(&directory).unwrap_or(directory);
+        let (folder, directory) = (absolute(folder), absolute(directory));
         let starter = Starter { name: file.plugin.clone(), form, folder, directory, runtime };
         let (link, welcome) = starter.begin()?;
         check(&starter.name, &welcome)?;
@@ -168,6 +167,11 @@ impl Drop for LoadedPlugin {
     fn drop(&mut self) {
         self.current().close();
     }
+}
+
+/// A folder as a plugin gets it, which may work elsewhere. Nothing stands for the one that the program works in.
+fn absolute(folder: PathBuf) -> PathBuf {
+    std::path::absolute(Path::new(".").join(&folder)).unwrap_or(folder)
 }
 
 /// The plugin's own folder first: its file is a copy elsewhere, and looks for its siblings there.

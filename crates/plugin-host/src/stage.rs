@@ -56,17 +56,17 @@ impl PluginStage {
         let grace = self.manifest.grace_seconds.map_or(GRACE, Duration::from_secs).min(LONGEST_GRACE);
         Patience { cancel: Some(context.cancel().clone()), at_most, grace }
     }
-}
 
-fn on_the_wire(context: &Context) -> CallContext<'_> {
-    CallContext {
-        stage: Cow::Borrowed(context.stage()),
-        run: context.run(),
-        pipeline: Cow::Borrowed(context.pipeline()),
-        directory: Cow::Borrowed(context.directory()),
-        mode: context.mode(),
-        prior: context.prior().map(Cow::Borrowed),
-        idempotency_key: context.idempotency_key(""),
+    fn on_the_wire<'a>(&'a self, context: &'a Context) -> CallContext<'a> {
+        CallContext {
+            stage: Cow::Borrowed(context.stage()),
+            run: context.run(),
+            pipeline: Cow::Borrowed(context.pipeline()),
+            directory: Cow::Borrowed(self.plugin.directory()),
+            mode: context.mode(),
+            prior: context.prior().map(Cow::Borrowed),
+            idempotency_key: context.idempotency_key(""),
+        }
     }
 }
 
@@ -77,7 +77,7 @@ impl Stage for PluginStage {
         let secrets = Arc::new(secrets);
         self.secrets().insert(cx.stage().clone(), Arc::clone(&secrets));
         let host = Arc::new(self.host(cx, secrets));
-        let call = PlanCall { kind: self.kind(), context: on_the_wire(cx), inputs };
+        let call = PlanCall { kind: self.kind(), context: self.on_the_wire(cx), inputs };
         let link = self.plugin.link().await?;
         let plan = link.call(MessageType::Plan, &call, host, self.patience(cx, Some(PLAN))).await;
         plan.map_err(|error| self.plugin.named(error))
@@ -87,7 +87,7 @@ impl Stage for PluginStage {
         let approved = plan.changes.iter().map(|change| change.resource.clone());
         let secrets = self.secrets().get(cx.stage()).cloned().unwrap_or_default();
         let host = Arc::new(self.host(cx, secrets).with_approved(approved));
-        let call = ApplyCall { kind: self.kind(), context: on_the_wire(cx), plan: Cow::Borrowed(plan) };
+        let call = ApplyCall { kind: self.kind(), context: self.on_the_wire(cx), plan: Cow::Borrowed(plan) };
         let link = self.plugin.link().await?;
         let outputs = link.call(MessageType::Apply, &call, Arc::clone(&host), self.patience(cx, None)).await;
         let outputs = outputs.map_err(|mut error| {
@@ -106,8 +106,12 @@ impl Stage for PluginStage {
     async fn rollback(&self, cx: &Context, done: &[Done]) -> Result<(), StageError> {
         let known = cx.inputs().map(|known| Secrets::take(known, &self.manifest.inputs));
         let (inputs, secrets) = known.unwrap_or_default();
-        let call =
-            RollbackCall { kind: self.kind(), context: on_the_wire(cx), inputs, done: Cow::Borrowed(done) };
+        let call = RollbackCall {
+            kind: self.kind(),
+            context: self.on_the_wire(cx),
+            inputs,
+            done: Cow::Borrowed(done),
+        };
         let link = self.plugin.link().await?;
         let host = Arc::new(self.host(cx, Arc::new(secrets)));
         let undone = link.call(MessageType::Rollback, &call, host, self.patience(cx, Some(ROLLBACK))).await;

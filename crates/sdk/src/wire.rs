@@ -298,7 +298,7 @@ pub struct CallContext<'a> {
     pub run: RunId,
     /// Which app and environment.
     pub pipeline: Cow<'a, PipelineId>,
-    /// The folder of `pipeline.toml`: relative paths in inputs start here.
+    /// The folder of `pipeline.toml`, absolute: relative paths in inputs start here.
     pub directory: Cow<'a, Path>,
     /// What the plan is for.
     pub mode: Mode,
@@ -353,7 +353,7 @@ pub struct OpenCall {
     pub kind: String,
     /// What it is called from now on.
     pub notifier: String,
-    /// The folder of `pipeline.toml`: relative paths in inputs start here.
+    /// The folder of `pipeline.toml`, absolute: relative paths in inputs start here.
     pub directory: PathBuf,
     /// Its inputs, all known; secrets as references.
     pub inputs: Inputs,

@@ -1,6 +1,8 @@
-//! Plugins in the real binary: the four examples in one pipeline, notifiers built in and loaded, the lock file, and
-//! what `pipeline plugin` makes.
+//! Plugins in the real binary: the four examples in one pipeline, notifiers built in and loaded, the lock file, what
+//! `pipeline plugin` makes, a stage that works on AWS, and a library that ends the process.
 
+mod access;
+mod ending;
 mod examples;
 mod notifiers;
 mod place;

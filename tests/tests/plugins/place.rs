@@ -60,6 +60,11 @@ impl Place {
         fs::copy(build.join(library), self.path(library)).expect("copied");
     }
 
+    /// Where AWS clients reach its cloud.
+    pub(crate) fn endpoint(&self) -> String {
+        self.cloud.endpoint().expect("an endpoint")
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Pipeline {
         let command = Pipeline::new(self.folder.path()).args(args);
         command.env("PIPELINE_CLOUD_DIR", self.cloud.directory()).env("CI", "")

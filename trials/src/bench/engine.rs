@@ -86,6 +86,12 @@ fn show_journal(section: &mut Section, measured: &[Value]) {
         Bound::AtLeast(0.8),
         "×",
     ));
+    let said = format!(
+        "{} flushes/s; {}×",
+        figures(of(measured, "long_flushes")),
+        figures(of(measured, "share_of_long"))
+    );
+    section.rows.push(Row::new("the same, of flushes with as many bytes as 64 records", said, NONE));
 }
 
 /// Terraform's own no-op resources of the same shape, where it is installed.

@@ -10,11 +10,16 @@ use pipeline_sdk::{Action, Done, Redactor, ResourceId, RunId, StageName, Value};
 
 use super::{Entry, Journal, JournalError, LocalJournal};
 
+/// About how many bytes one of the records that are measured has in the journal.
+const RECORD: usize = 250;
+
 /// What was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// Flushes a second of a loop that appends 100 bytes and flushes them.
     pub flushes: f64,
+    /// Flushes a second of a loop that appends as much as one record of every writer has, and flushes it.
+    pub long_flushes: f64,
     /// Records a second that became durable.
     pub records: f64,
     /// How many writers waited for their records at the same time.
@@ -27,6 +32,11 @@ impl Rate {
     pub fn share(&self) -> f64 {
         self.records / (self.flushes * f64::from(self.writers))
     }
+
+    /// The same for flushes that carry as many bytes: what more the disk takes for a longer one is not counted.
+    pub fn share_of_long(&self) -> f64 {
+        self.records / (self.long_flushes * f64::from(self.writers))
+    }
 }
 
 /// Measures the disk of `folder` for about `time`, with `writers` that append at the same time.
@@ -36,28 +46,34 @@ impl Rate {
 pub async fn measure_rate(folder: &Path, writers: u32, time: Duration) -> Result<Rate, JournalError> {
     // In turns, since a disk that is shared with others does not stay the same.
     const TURNS: u32 = 16;
-    let (mut flushes, mut records) = (0.0, 0.0);
+    let turn = time / (3 * TURNS);
+    let (mut flushes, mut long_flushes, mut records) = (0.0, 0.0, 0.0);
     for _ in 0..TURNS {
-        let path = folder.join("flushes");
-        let failed = |error: io::Error| JournalError::Io {
-            action: "write",
-            place: folder.display().to_string(),
-            reason: error.to_string(),
-        };
-        let turn = time / (2 * TURNS);
-        let probe = tokio::task::spawn_blocking(move || flush_loop(&path, turn)).await;
-        flushes += probe.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)?;
+        flushes += flush_loop(folder, 100, turn).await?;
+        long_flushes += flush_loop(folder, RECORD * writers as usize, turn).await?;
         records += append_loop(folder, writers, turn).await?;
     }
-    Ok(Rate { flushes: flushes / f64::from(TURNS), records: records / f64::from(TURNS), writers })
+    let mean = |sum: f64| sum / f64::from(TURNS);
+    Ok(Rate { flushes: mean(flushes), long_flushes: mean(long_flushes), records: mean(records), writers })
 }
 
-/// Flushes a second of the disk alone.
-fn flush_loop(path: &Path, time: Duration) -> io::Result<f64> {
+async fn flush_loop(folder: &Path, length: usize, time: Duration) -> Result<f64, JournalError> {
+    let path = folder.join(format!("flushes-{length}"));
+    let looped = tokio::task::spawn_blocking(move || flushes_a_second(&path, length, time)).await;
+    looped.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| JournalError::Io {
+        action: "write",
+        place: folder.display().to_string(),
+        reason: error.to_string(),
+    })
+}
+
+/// Of the disk alone.
+fn flushes_a_second(path: &Path, length: usize, time: Duration) -> io::Result<f64> {
     let mut file = File::options().create(true).append(true).open(path)?;
+    let bytes = vec![b'x'; length];
     let (since, mut count) = (Instant::now(), 0_u32);
     while since.elapsed() < time {
-        file.write_all(&[b'x'; 100])?;
+        file.write_all(&bytes)?;
         file.sync_data()?;
         count += 1;
     }
