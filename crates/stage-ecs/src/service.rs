@@ -14,7 +14,7 @@ use aws_sdk_ecs::types::{
 };
 use jiff::Timestamp;
 use pipeline_aws::wait::{self, WaitOptions};
-use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
+use pipeline_aws::{Attributes, Aws, AwsError, AwsResult, Known, Reading, Resource, Tags};
 use pipeline_sdk::{Context, Maybe, Recorded, ResourceId, StageError, Value, async_trait, json};
 use serde::Deserialize;
 
@@ -111,6 +111,14 @@ impl Service {
         call.desired_count(count).send().await.or_fail("ecs:UpdateService").map(|_| ())
     }
 
+    async fn until_gone(&self, cx: &Context) -> Result<(), StageError> {
+        wait::until(cx, &format!("{} to go", self.id), WaitOptions::within(REMOVAL), || async {
+            let gone = self.describe().await?.is_none_or(|service| service.status() == Some("INACTIVE"));
+            Ok(gone.then_some(()))
+        })
+        .await
+    }
+
     /// Tasks of the service that stopped by themselves after `since`, newest first.
     async fn stopped(&self, since: Timestamp) -> Result<Vec<Task>, StageError> {
         let call = self.aws.ecs().list_tasks().cluster(self.cluster()).service_name(self.name());
@@ -171,6 +179,12 @@ struct Changeable {
     health_check_grace_seconds: i32,
 }
 
+/// What CreateService says while one of the same name is on its way out.
+fn is_still_draining(error: &StageError) -> bool {
+    let aws = AwsError::behind(error);
+    aws.is_some_and(|aws| aws.is(&["InvalidParameterException"]) && aws.message.contains("still Draining"))
+}
+
 #[async_trait]
 impl Resource for Service {
     fn id(&self) -> &ResourceId {
@@ -195,14 +209,22 @@ impl Resource for Service {
     }
 
     async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
-        let service = self.describe().await?.filter(|service| service.status() == Some("ACTIVE"));
-        Ok(service.map(|service| {
-            Attributes::of(json!({
+        // One that is to be removed is there until it is gone: a run that was killed may have left it on its way.
+        let is_there = |service: &Description| match service.status() {
+            Some("DRAINING") => self.wanted.is_none(),
+            status => status == Some("ACTIVE"),
+        };
+        Ok(self.describe().await?.filter(is_there).map(|service| {
+            let mut attributes = Attributes::of(json!({
                 "desired_count": service.desired_count(),
                 "health_check_grace_seconds": service.health_check_grace_period_seconds().unwrap_or(0),
                 "tags": tags_of(service.tags()),
                 "arn": service.service_arn(),
-            }))
+            }));
+            if service.status() == Some("DRAINING") {
+                attributes.set("draining", Value::Bool(true));
+            }
+            attributes
         }))
     }
 
@@ -249,7 +271,13 @@ impl Resource for Service {
             .propagate_tags(PropagateTags::Service)
             .client_token(cx.idempotency_key("service"))
             .set_tags(Some(sdk_tags(&Tags::from(desired.value("tags")))));
-        call.send().await.or_fail("ecs:CreateService").map(|_| ())
+        match call.clone().send().await.or_fail("ecs:CreateService") {
+            Err(error) if is_still_draining(&error) => {
+                self.until_gone(cx).await?;
+                call.send().await.or_fail("ecs:CreateService").map(|_| ())
+            }
+            created => created.map(|_| ()),
+        }
     }
 
     async fn update(
@@ -273,16 +301,15 @@ impl Resource for Service {
     /// Scales to nothing, deletes, and waits until it is gone: what its tasks use can only be removed
     /// then.
     async fn delete(&self, cx: &Context, observed: &Attributes) -> Result<(), StageError> {
+        if observed.value("draining") == &Value::Bool(true) {
+            return self.until_gone(cx).await;
+        }
         if observed.value("desired_count") != &Value::from(0) {
             self.set_count(0).await?;
         }
         let call = self.aws.ecs().delete_service().cluster(self.cluster()).service(self.name()).force(true);
         call.send().await.or_gone("ecs:DeleteService")?;
-        wait::until(cx, &format!("{} to go", self.id), WaitOptions::within(REMOVAL), || async {
-            let gone = self.describe().await?.is_none_or(|service| service.status() == Some("INACTIVE"));
-            Ok(gone.then_some(()))
-        })
-        .await
+        self.until_gone(cx).await
     }
 
     async fn settle(&self, cx: &Context, _observed: &Attributes) -> Result<(), StageError> {
