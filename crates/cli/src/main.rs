@@ -30,8 +30,8 @@ fn main() -> ExitCode {
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let exit = runtime.block_on(dispatch(arguments));
-            // What has to be durable is by now. To close connections one by one and to wait for idle threads is
-            // a twentieth of a run with nothing to do.
+            // What has to be durable is by now: nobody has to wait until connections are closed one by one and
+            // idle threads have ended.
             runtime.shutdown_background();
             exit.into()
         }

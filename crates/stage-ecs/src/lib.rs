@@ -17,7 +17,7 @@ mod task_definition;
 
 use std::sync::Arc;
 
-use pipeline_aws::{Aws, AwsStage, Kit, Known, ROLE_KIND, Reading, Resource, Role, Tags, names};
+use pipeline_aws::{Aws, AwsError, AwsStage, Kit, Known, ROLE_KIND, Reading, Resource, Role, Tags, names};
 use pipeline_sdk::{
     Context, JsonSchema, Maybe, Recorded, ResourceId, StageError, StageKind, async_trait, schemars,
 };
@@ -73,6 +73,11 @@ pub struct EcsOutputs {
 pub struct Facts {
     /// The ARN of the cluster that the inputs name, which the stage does not own.
     cluster_arn: Option<String>,
+}
+
+/// Whether ECS refused with `code` and said `text`: it has no code of its own for each reason.
+pub(crate) fn is_refused(error: &StageError, code: &str, text: &str) -> bool {
+    AwsError::behind(error).is_some_and(|aws| aws.is(&[code]) && aws.message.contains(text))
 }
 
 /// The name of a role: of a given one the last part of its ARN, which may have a path.

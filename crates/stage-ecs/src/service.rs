@@ -14,12 +14,12 @@ use aws_sdk_ecs::types::{
 };
 use jiff::Timestamp;
 use pipeline_aws::wait::{self, WaitOptions};
-use pipeline_aws::{Attributes, Aws, AwsError, AwsResult, Known, Reading, Resource, Tags};
+use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
 use pipeline_sdk::{Context, Maybe, Recorded, ResourceId, StageError, Value, async_trait, json};
 use serde::Deserialize;
 
 use crate::cluster::{sdk_tags, tags_of, update_tags};
-use crate::{EcsInputs, Names, scaling};
+use crate::{EcsInputs, Names, is_refused, scaling};
 
 pub(crate) const KIND: &str = "ecs:service";
 
@@ -181,8 +181,7 @@ struct Changeable {
 
 /// What CreateService says while one of the same name is on its way out.
 fn is_still_draining(error: &StageError) -> bool {
-    let aws = AwsError::behind(error);
-    aws.is_some_and(|aws| aws.is(&["InvalidParameterException"]) && aws.message.contains("still Draining"))
+    is_refused(error, "InvalidParameterException", "still Draining")
 }
 
 #[async_trait]

@@ -1,7 +1,5 @@
 //! A stage of a plugin that works on AWS by itself, with the access that it asks its host for.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use pipeline_tests::python;
@@ -26,8 +24,7 @@ fn place() -> Place {
     place.python("migrate");
     let python = python::programs().join("python");
     let plugin = format!("#!{}\n{}", python.display(), include_str!("log_group.py"));
-    fs::write(place.path("log_group.py"), plugin).expect("written");
-    fs::set_permissions(place.path("log_group.py"), fs::Permissions::from_mode(0o755)).expect("changed");
+    place.executable("log_group.py", &plugin);
     place
 }
 

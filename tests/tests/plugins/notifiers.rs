@@ -57,9 +57,7 @@ fn a_notifier_that_dies_delays_and_fails_nothing_unless_it_is_required() {
                   ok = {'protocol': 1, 'name': 'dies', 'notifiers': [{'kind': 'dies', 'summary': 'Dies', \
                   'inputs': {'type': 'object'}}]}\n    print(json.dumps({'type': 'result', 'id': m['id'], \
                   'body': {'ok': ok}}), flush=True)\n";
-    std::fs::write(place.path("dies.py"), script).expect("written");
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(place.path("dies.py"), std::fs::Permissions::from_mode(0o755)).expect("changed");
+    place.executable("dies.py", script);
     let text = "[stages.registry]\nuses = \"ecr\"\n[notify.it]\nuses = \"./dies.py\"\n";
     place.write(text);
     let finished = place.run(&["run"]).expect_code(0);

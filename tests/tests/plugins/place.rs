@@ -1,6 +1,7 @@
 //! A folder with a pipeline and the plugins that it uses, and a cloud that it works on.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -43,6 +44,12 @@ impl Place {
                 fs::copy(entry.path(), self.path(&entry.file_name().to_string_lossy())).expect("copied");
             }
         }
+    }
+
+    /// Puts an executable plugin of a test's own into the folder.
+    pub(crate) fn executable(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("written");
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).expect("changed");
     }
 
     /// Builds the example in C as its own Makefile does, in the folder.

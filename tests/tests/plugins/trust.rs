@@ -1,7 +1,6 @@
 //! `pipeline.lock`: what was trusted once is what is loaded, and in CI nothing else.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use crate::place::Place;
 
@@ -19,8 +18,7 @@ fn place() -> Place {
 }
 
 fn put(place: &Place, text: &str) {
-    fs::write(place.path("notify.sh"), text).expect("written");
-    fs::set_permissions(place.path("notify.sh"), fs::Permissions::from_mode(0o755)).expect("changed");
+    place.executable("notify.sh", text);
 }
 
 #[test]

@@ -67,7 +67,7 @@ async fn flush_loop(folder: &Path, length: usize, time: Duration) -> Result<f64,
     })
 }
 
-/// Of the disk alone.
+/// Flushes a second of the disk alone.
 fn flushes_a_second(path: &Path, length: usize, time: Duration) -> io::Result<f64> {
     let mut file = File::options().create(true).append(true).open(path)?;
     let bytes = vec![b'x'; length];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline_sdk::{Event, Registry, RunCommand, RunId, RunOutcome, StageName};
+use pipeline_sdk::{Event, Registry, RunCommand, RunId, RunOutcome, StageName, with_causes};
 
 use super::takeover::{Earlier, Runs};
 use super::{Deployed, EngineError, Run};
@@ -275,8 +275,7 @@ impl Engine {
             let refused = |message| EngineError::Notifier { name: config.name.clone(), message };
             let kind = self.registry.notifier(&config.kind, config.isolation);
             let kind = kind.map_err(|error| refused(format!("`{}`: {error}", config.kind)))?;
-            let notifier =
-                (kind.create)(&config.inputs).map_err(|error| refused(pipeline_sdk::with_causes(&error)))?;
+            let notifier = (kind.create)(&config.inputs).map_err(|error| refused(with_causes(&error)))?;
             Ok(NamedNotifier { name: config.name.clone(), notifier, required: config.required })
         };
         self.pipeline.inner.notifiers.iter().map(make).collect()

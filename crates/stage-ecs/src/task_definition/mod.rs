@@ -18,7 +18,7 @@ use pipeline_sdk::{
 };
 
 use crate::cluster::{sdk_tags, tags_of};
-use crate::{EcsInputs, Names};
+use crate::{EcsInputs, Names, is_refused};
 use document::Document;
 
 pub(crate) const KIND: &str = "ecs:taskdefinition";
@@ -213,13 +213,11 @@ impl TaskDefinition {
 }
 
 fn is_missing(error: &StageError) -> bool {
-    let aws = AwsError::behind(error);
-    aws.is_some_and(|aws| aws.is(&["ClientException"]) && aws.message.contains("Unable to describe"))
+    is_refused(error, "ClientException", "Unable to describe")
 }
 
 fn is_inactive(error: &StageError) -> bool {
-    let aws = AwsError::behind(error);
-    aws.is_some_and(|aws| aws.is(&["ClientException"]) && aws.message.contains("is inactive"))
+    is_refused(error, "ClientException", "is inactive")
 }
 
 #[async_trait]
