@@ -15,11 +15,25 @@ pub fn pipeline() -> PathBuf {
     if let Some(named) = std::env::var_os("PIPELINE_BINARY") {
         return PathBuf::from(named);
     }
+    built().join("pipeline")
+}
+
+/// Where the binaries and libraries of this build are.
+pub fn built() -> PathBuf {
     let here = std::env::current_exe().unwrap_or_default();
     let folder = here.parent().unwrap_or(Path::new("."));
     // Test programs lie one folder below the binaries.
-    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
-    folder.join("pipeline")
+    if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder }.to_owned()
+}
+
+/// Puts a library of this build into `folder`, where a pipeline finds it as `./libNAME.so`.
+///
+/// # Panics
+/// It was not built, or cannot be copied.
+pub fn put_library(name: &str, folder: &Path) {
+    let file = format!("lib{name}.so");
+    std::fs::copy(built().join(&file), folder.join(&file))
+        .unwrap_or_else(|error| panic!("{file} of this build: {error}; `cargo xtask test` builds it"));
 }
 
 /// A command line in the making.

@@ -1,6 +1,9 @@
 //! The Python programs that `cargo xtask test` installs: clients and servers that are not ours.
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 use crate::binary::repository;
 
@@ -20,4 +23,21 @@ pub fn programs() -> PathBuf {
         folder.display()
     );
     folder
+}
+
+/// What the AWS CLI answers to `args` at `endpoint`: its JSON, or null if it says nothing.
+///
+/// # Panics
+/// With what it says, if it fails.
+pub fn aws(endpoint: &str, args: &[&str]) -> Value {
+    let told = Command::new(programs().join("aws"))
+        .args(["--endpoint-url", endpoint, "--region", "eu-central-1", "--output", "json"])
+        .args(args)
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the AWS CLI");
+    assert!(told.status.success(), "{args:?}: {}", String::from_utf8_lossy(&told.stderr));
+    if told.stdout.is_empty() { Value::Null } else { serde_json::from_slice(&told.stdout).expect("JSON") }
 }

@@ -16,13 +16,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pipeline-plugin-host", &["pipeline-sdk"]),
     ("notify-slack-plugin", &["pipeline-plugin", "notify-slack"]),
     ("notify-webhook-plugin", &["pipeline-plugin", "notify-webhook"]),
+    ("log-group-plugin", &["pipeline-plugin"]),
     ("smoke-test-plugin", &["pipeline-plugin"]),
     ("pipeline-aws", &["pipeline-sdk"]),
     ("stage-*", &["pipeline-sdk", "pipeline-aws"]),
     ("notify-*", &["pipeline-sdk"]),
     // The cloud and the stages meet over HTTP alone.
+    ("pipeline-balancer", &[]),
     ("pipeline-data-plane", &[]),
-    ("pipeline-local-cloud", &["pipeline-data-plane"]),
+    ("pipeline-local-cloud", &["pipeline-balancer", "pipeline-data-plane"]),
     ("pipeline-cli", &["pipeline-*", "stage-*", "notify-*"]),
     ("pipeline-tests", &[]),
     ("xtask", &[]),
@@ -34,6 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("pipeline-sdk", &["aws-*", "clap", "petgraph"]),
     ("pipeline-core", &["aws-*", "clap", "indicatif", "libloading", "bollard"]),
+    ("pipeline-balancer", &["aws-*", "axum", "clap"]),
     ("pipeline-data-plane", &["aws-*", "clap"]),
     ("pipeline-local-cloud", &["aws-*", "clap", "bollard", "hyper"]),
 ];

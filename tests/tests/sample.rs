@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use pipeline_tests::cloud::eventually;
 use pipeline_tests::load::{self, LoadOptions};
-use pipeline_tests::{Finished, Load, LoadSummary, LocalCloud, LocalCloudOptions, Pipeline, binary, dns};
+use pipeline_tests::{
+    Finished, Load, LoadSummary, LocalCloud, LocalCloudOptions, Pipeline, binary, dns, python,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -155,6 +157,15 @@ fn a_saved_plan_is_applied_and_an_earlier_deployment_brought_back() {
     assert_eq!(load.failed, 0, "{:?}", load.failures);
     assert_eq!(last_versions(&load), ["2"]);
     sample.run(&["plan", "--detailed-exit-code", "--var", "version=2"], 0);
+
+    let endpoint = sample.cloud.endpoint().expect("an endpoint");
+    python::aws(&endpoint, &["ecs", "deregister-task-definition", "--task-definition", "hello-local:1"]);
+    let refused = sample.run(&back, 1);
+    assert!(
+        refused.stderr.contains("the task definition hello-local:1 was deregistered"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]

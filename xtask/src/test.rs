@@ -91,9 +91,10 @@ fn memory() -> Result<(), StepError> {
 /// The whole fault matrix. Thousands of runs need a binary that is optimised, and so does what is between it
 /// and the cloud.
 fn every_fault() -> Result<(), StepError> {
-    release::build()?;
+    let plugin = ["--package", "log-group-plugin"];
+    shell::run(shell::cargo(&["build", "--quiet", "--release"]).args(release::PACKAGES).args(plugin))?;
     let mut tests = shell::cargo(&["test", "--quiet", "--release"]);
-    tests.args(release::PACKAGES).args(["--package", "pipeline-tests", "--test", "faults"]);
+    tests.args(release::PACKAGES).args(plugin).args(["--package", "pipeline-tests", "--test", "faults"]);
     tests.args(["--", "--nocapture"]).env("PIPELINE_FAULTS", "all").env("PIPELINE_BINARY", release::binary());
     shell::run(&mut tests)
 }

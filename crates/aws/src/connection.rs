@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use aws_config::identity::IdentityCache;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -78,9 +79,12 @@ impl Aws {
             .region(Region::new(region.into()))
             .endpoint_url(endpoint)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
+            // What is known from the start needs nobody to remember it.
+            .identity_cache(IdentityCache::no_cache())
             // Without TLS no root certificates are loaded, which costs more than the whole plan.
             .http_client(Builder::new().build_http())
-            .retry_config(retries())
+            // What is on this machine and has not answered for some seconds was stopped.
+            .retry_config(retries().with_max_attempts(6))
             .timeout_config(timeouts())
             .build();
         Self::new(config, BTreeMap::new(), true)

@@ -225,7 +225,8 @@ pub(crate) struct StagesOptions {
 pub(crate) enum PluginCommand {
     /// Makes a project for a new plugin that builds and passes its own test.
     New(NewPlugin),
-    /// Checks whether a plugin keeps to the contract: it is called with the example of its inputs.
+    /// Checks whether a plugin keeps to the contract: it is called with the example of its inputs. Where it works on
+    /// AWS, it gets the embedded cloud.
     Check(CheckPlugin),
     /// Lists the plugins that the pipeline uses, and whether `pipeline.lock` trusts them. None is loaded.
     List(PluginOptions),

@@ -217,21 +217,25 @@ fn inherited(journal: &RunJournal) -> Option<RunId> {
 
 /// Such as `3 created, 1 updated`.
 fn counts(journal: &RunJournal) -> String {
-    let actions = [
-        (Action::Create, "created"),
-        (Action::Update, "updated"),
-        (Action::Replace, "replaced"),
-        (Action::Delete, "deleted"),
-        (Action::Run, "carried out"),
-    ];
+    let actions = [Action::Create, Action::Update, Action::Replace, Action::Delete, Action::Run];
     let count = |action| changes(journal).filter(|(_, done)| done.action == action).count();
-    let parts = actions.map(|(action, verb)| (count(action), verb));
+    let parts = actions.map(|action| (count(action), past(action)));
     let parts: Vec<_> = parts
         .iter()
         .filter(|(number, _)| *number > 0)
         .map(|(number, verb)| format!("{number} {verb}"))
         .collect();
     parts.join(", ")
+}
+
+fn past(action: Action) -> &'static str {
+    match action {
+        Action::Create => "created",
+        Action::Update => "updated",
+        Action::Replace => "replaced",
+        Action::Delete => "deleted",
+        Action::Run => "carried out",
+    }
 }
 
 fn show_timeline(out: &mut dyn Write, journal: &RunJournal, json: bool) -> io::Result<()> {
@@ -422,15 +426,16 @@ fn write_status(
     let width = last.recovered.stages.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
     for (name, stage) in &last.recovered.stages {
         writeln!(out, "  {name:width$}  {}", state_in_words(stage))?;
-        let uncertain = stage.done.iter().filter(|done| done.after.is_none());
-        for done in uncertain {
-            writeln!(
-                out,
-                "  {:width$}    {} {}: whether it was done is not known",
-                "",
-                render::verb(done.action),
-                done.resource
-            )?;
+        if stage.state == StageState::RolledBack {
+            continue;
+        }
+        for Done { resource, action, after, .. } in &stage.done {
+            let what = match after {
+                Some(_) => format!("{} {resource}", past(*action)),
+                None if now == Now::Running => format!("{} {resource}: under way", render::verb(*action)),
+                None => format!("{} {resource}: whether it was done is not known", render::verb(*action)),
+            };
+            writeln!(out, "  {:width$}    {what}", "")?;
         }
     }
     if let RunState::Stopping(Stop::Cancelled) | RunState::RollingBack(Stop::Cancelled) = last.recovered.life

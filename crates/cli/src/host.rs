@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use pipeline_aws::{Access, Aws, Keys, Settings};
 use pipeline_plugin_host::{Options, Plugins, Trust};
 use pipeline_sdk::wire::AwsAccess;
-use pipeline_sdk::{HostServices, JsonSchema, Registry, StageError, Value, inlined_schema};
+use pipeline_sdk::{HostServices, JsonSchema, Registry, Schema, StageError, Value};
 use serde::Deserialize;
 
 use crate::arguments::StartOptions;
@@ -54,8 +54,8 @@ pub(crate) fn settings(table: &Value) -> Result<Settings, HostError> {
 }
 
 /// The JSON schema of `[cloud]`, for the engine to check the file against.
-pub(crate) fn cloud_schema() -> Value {
-    inlined_schema::<CloudTable>()
+pub(crate) fn cloud_schema() -> Schema {
+    Schema::of::<CloudTable>()
 }
 
 /// The plugins of the pipeline in `directory`.
@@ -74,6 +74,24 @@ impl HostServices for Services {
         let (region, endpoint_url) = (self.0.region.clone(), self.0.endpoint_url.clone());
         Ok(AwsAccess { region, endpoint_url, access_key_id, secret_access_key, session_token })
     }
+}
+
+/// What a plugin gets while it is checked: the embedded cloud, started when it is asked for. Nothing that somebody
+/// only tries out reaches AWS.
+struct ServicesOfChecks;
+
+#[async_trait]
+impl HostServices for ServicesOfChecks {
+    async fn aws(&self) -> Result<AwsAccess, StageError> {
+        let started = cloud::start(&cloud::directory(), &StartOptions::default()).await;
+        let started = started.map_err(|error| StageError::failed(error.to_string()))?;
+        Services(Aws::embedded(started.record.endpoint, LOCAL_REGION).access()).aws().await
+    }
+}
+
+/// What plugins get while they are checked.
+pub(crate) fn services_of_checks() -> Arc<dyn HostServices> {
+    Arc::new(ServicesOfChecks)
 }
 
 /// Every built-in stage and notifier, working over `aws`, and `plugins` that reach it in their own way.

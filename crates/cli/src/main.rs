@@ -28,13 +28,11 @@ fn main() -> ExitCode {
     // The one TLS provider of the process. It can only be refused because it is set already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => {
-            let exit = runtime.block_on(dispatch(arguments));
-            // What has to be durable is by now: nobody has to wait until connections are closed one by one and
-            // idle threads have ended.
-            runtime.shutdown_background();
-            exit.into()
-        }
+        Ok(runtime) => runtime.block_on(async {
+            let exit = dispatch(arguments).await;
+            // What has to be durable is by now, so nobody has to wait until the runtime is taken apart.
+            std::process::exit(exit.code().into())
+        }),
         Err(error) => {
             eprintln!("error: cannot start the runtime: {error}");
             exit::Exit::Failed.into()

@@ -111,7 +111,8 @@ async fn conform(options: &CheckPlugin) -> Result<Exit, CommandError> {
     let isolation = if options.isolated { Isolation::Process } else { Isolation::None };
     let program = std::env::current_exe()?;
     let samples = samples(options)?;
-    let checks = check::check(&options.plugin, &program, isolation, samples.as_ref()).await;
+    let services = host::services_of_checks();
+    let checks = check::check(&options.plugin, &program, isolation, samples.as_ref(), services).await;
     let checks = checks.map_err(PluginCommandError::from)?;
     write_checks(&mut io::stdout().lock(), &checks)?;
     let failed = checks.iter().filter(|check| matches!(check.outcome, Outcome::Failed(_))).count();

@@ -136,6 +136,8 @@ async fn site(options: &FileOptions) -> Result<Site, CommandError> {
     plugins.set_redactor(pipeline.redactor().clone());
     let store = state::open(&pipeline).await?;
     let Connection { aws, target } = host::connect(pipeline.cloud()).await?;
+    // Its connections are closed by the end of the process, all at once, and not each by a task that has to be woken.
+    std::mem::forget(Arc::clone(&aws));
     let style = Style::of_stdout();
     let sink = if options.json {
         render::sink(Box::new(JsonLines(io::stdout())))

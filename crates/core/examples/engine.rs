@@ -56,8 +56,10 @@ fn registry() -> Registry {
     let manifest = Manifest {
         kind: "nothing".to_owned(),
         summary: "does nothing".to_owned(),
-        inputs: json!({ "type": "object", "properties": { "first": {}, "second": {} } }),
-        outputs: json!({ "type": "object", "properties": { "id": { "type": "string" } }, "required": ["id"] }),
+        inputs: json!({ "type": "object", "properties": { "first": {}, "second": {} } }).into(),
+        outputs:
+            json!({ "type": "object", "properties": { "id": { "type": "string" } }, "required": ["id"] })
+                .into(),
         ..Manifest::default()
     };
     registry.add_stage(StageKind { manifest, stage: Arc::new(Nothing) });
@@ -86,7 +88,7 @@ async fn stages(count: usize) -> Result<serde_json::Value, Box<dyn Error>> {
     let began = Instant::now();
     let options = LoadOptions {
         registry: registry(),
-        cloud_schema: json!({ "type": "object" }),
+        cloud_schema: json!({ "type": "object" }).into(),
         ..LoadOptions::default()
     };
     let pipeline = Pipeline::parse(&text, Path::new("pipeline.toml"), &options)?;

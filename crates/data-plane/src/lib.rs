@@ -1,11 +1,10 @@
-//! The half of the embedded cloud that carries bytes: load balancers, tasks, images, names.
+//! What the embedded cloud runs beside its load balancers: tasks, images, a registry, names.
 //!
-//! Nothing here knows an AWS wire protocol. The control plane tells the data plane what to run and
-//! where to route, through the few types and traits that its modules export.
+//! Nothing here knows an AWS wire protocol. The control plane tells the data plane what to run, through the few
+//! types and traits that its modules export.
 
 #![warn(missing_docs)]
 
-pub mod balancer;
 pub mod dns;
 pub mod image;
 pub mod registry;

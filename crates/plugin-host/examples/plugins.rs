@@ -103,7 +103,7 @@ async fn stages(count: usize, plugin: &str) -> Result<Value, Box<dyn Error>> {
     let began = Instant::now();
     let options = LoadOptions {
         registry: registry.clone(),
-        cloud_schema: json!({ "type": "object" }),
+        cloud_schema: json!({ "type": "object" }).into(),
         ..LoadOptions::default()
     };
     let pipeline = Pipeline::parse(&text, Path::new("pipeline.toml"), &options)?;

@@ -29,7 +29,7 @@ pub use error::{ApplyError, NotifyError, StageError, with_causes};
 pub use event::{
     Event, EventRecord, Link, Progress, ProgressLevel, RunCommand, RunOutcome, StageOutcome, TrafficShare,
 };
-pub use manifest::{Manifest, inlined_schema};
+pub use manifest::{Manifest, Schema};
 pub use name::{InvalidName, ResourceId, RunId, StageName};
 pub use plan::{Action, AttributeChange, Change, Done, Inputs, Outputs, Recorded, StagePlan};
 pub use registry::{Isolation, KindError, NotifierKind, PluginSource, Registry, StageKind};

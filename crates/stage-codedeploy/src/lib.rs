@@ -188,6 +188,9 @@ impl AwsStage for CodeDeploy {
             return Ok(Facts::default());
         };
         let found = deployment::primary(&self.aws, reading, cluster, service).await?;
+        if let (Some(service), Some(wanted)) = (&found, inputs.task_definition.known()) {
+            deployment::check_deployable(&self.aws, service, wanted).await?;
+        }
         Ok(Facts { service_exists: found.is_some() })
     }
 

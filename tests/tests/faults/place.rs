@@ -23,6 +23,13 @@ const RATE: u32 = 50;
 
 const CERTIFICATES: &str = "certificates.pem";
 
+/// A stage of a plugin takes part like any other; what it owns is another with another version.
+const PLUGIN: &str = r#"[stages.audit]
+uses = "./liblog_group.so"
+name = "/hello/audit"
+retention_days = "${{ 3 if var.version == '1' else 7 }}"
+"#;
+
 pub(crate) struct Place {
     folder: TempDir,
     pub(crate) runtime: Runtime,
@@ -69,12 +76,13 @@ impl Place {
             assert!(text.contains(old), "the sample has {old}");
             text.replacen(old, new, 1)
         });
-        fs::write(self.path("pipeline.toml"), text).expect("written");
+        fs::write(self.path("pipeline.toml"), format!("{text}\n{PLUGIN}")).expect("written");
         let context = self.path("examples/hello");
         fs::create_dir_all(&context).expect("folder");
         let dockerfile = binary::repository().join("examples/hello/Dockerfile");
         fs::copy(dockerfile, context.join("Dockerfile")).expect("copied");
         fs::write(context.join("hello"), "a program").expect("written");
+        binary::put_library("log_group", self.folder.path());
     }
 
     /// What the runs trust. They speak to nobody but the proxy; to read all that this machine trusts would be
@@ -126,6 +134,8 @@ impl Place {
             .env("SSL_CERT_FILE", self.path(CERTIFICATES))
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
+            // Otherwise nobody would be there to trust the plugin the first time.
+            .env("CI", "")
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Finished {

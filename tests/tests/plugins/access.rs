@@ -1,22 +1,18 @@
 //! A stage of a plugin that works on AWS by itself, with the access that it asks its host for.
 
-use std::process::Command;
-
 use pipeline_tests::python;
+use serde_json::{Value, json};
 
 use crate::place::Place;
 
-/// The log groups there are, as the AWS CLI tells.
-fn log_groups(place: &Place) -> String {
-    let listed = Command::new(python::programs().join("aws"))
-        .args(["logs", "describe-log-groups", "--query", "logGroups[].logGroupName", "--output", "text"])
-        .args(["--region", "eu-central-1", "--endpoint-url", &place.endpoint()])
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .output()
-        .expect("the AWS CLI");
-    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
-    String::from_utf8_lossy(&listed.stdout).trim().to_owned()
+/// What the AWS CLI says to a command of `aws logs`.
+pub(crate) fn logs(place: &Place, args: &[&str]) -> Value {
+    python::aws(&place.endpoint(), &[&["logs"], args].concat())
+}
+
+/// The log groups there are.
+fn log_groups(place: &Place) -> Value {
+    logs(place, &["describe-log-groups", "--query", "logGroups[].logGroupName"])
 }
 
 fn place() -> Place {
@@ -36,17 +32,17 @@ fn a_plugin_makes_what_it_is_there_for_in_the_cloud_of_the_pipeline() {
     let place = place();
     place.write(GROUP);
     assert!(place.run(&["plan"]).expect_code(0).stdout.contains("logs:log-group"));
-    assert_eq!(log_groups(&place), "", "a plan changes nothing");
+    assert_eq!(log_groups(&place), json!([]), "a plan changes nothing");
 
     let _ = place.run(&["run"]).expect_code(0);
-    assert_eq!(log_groups(&place), "/shop/audit");
+    assert_eq!(log_groups(&place), json!(["/shop/audit"]));
     let _ = place.run(&["plan", "--detailed-exit-code"]).expect_code(0);
 
     let kept = place.kept();
     assert!(kept.contains("/shop/audit") && !kept.contains("secret_access_key"), "no access is kept");
 
     let _ = place.run(&["destroy", "--yes"]).expect_code(0);
-    assert_eq!(log_groups(&place), "");
+    assert_eq!(log_groups(&place), json!([]));
 }
 
 #[test]
@@ -59,5 +55,5 @@ fn what_it_has_made_goes_when_a_later_stage_fails() {
     place.library("smoke_test");
     let failed = place.run(&["run"]).expect_code(3);
     assert!(failed.stdout.contains("group"), "{failed:?}");
-    assert_eq!(log_groups(&place), "");
+    assert_eq!(log_groups(&place), json!([]));
 }

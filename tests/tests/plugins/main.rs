@@ -4,6 +4,7 @@
 mod access;
 mod ending;
 mod examples;
+mod log_group;
 mod notifiers;
 mod place;
 mod projects;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use pipeline_tests::{Finished, LocalCloud, LocalCloudOptions, Pipeline, binary};
@@ -31,9 +31,7 @@ impl Place {
 
     /// Puts a library of this build into the folder.
     pub(crate) fn library(&self, name: &str) {
-        let file = format!("lib{name}.so");
-        fs::copy(built().join(&file), self.path(&file))
-            .unwrap_or_else(|error| panic!("{file} of this build: {error}; `cargo xtask test` builds it"));
+        binary::put_library(name, self.folder.path());
     }
 
     /// Puts an executable plugin of the examples into the folder, with what lies beside it.
@@ -95,10 +93,4 @@ impl Place {
         }
         text
     }
-}
-
-/// Where the libraries of this build are.
-pub(crate) fn built() -> PathBuf {
-    let tests = std::env::current_exe().expect("this program");
-    tests.parent().and_then(Path::parent).expect("the folder of the profile").to_owned()
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use pipeline_tests::binary;
 use serde_json::json;
 
-use crate::place::{Place, built};
+use crate::place::Place;
 use crate::server::Server;
 
 fn succeeds(command: &mut Command) {
@@ -50,7 +50,7 @@ fn a_new_project_in_rust_works_as_it_is() {
     let project = place.path("keep-note");
     // As the repository was resolved: nothing newer is looked for.
     std::fs::copy(binary::repository().join("Cargo.lock"), project.join("Cargo.lock")).expect("copied");
-    let target = built().join("new-plugin");
+    let target = binary::built().join("new-plugin");
     let cargo = |args: &[&str]| {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_")) {
@@ -72,6 +72,7 @@ fn the_examples_keep_to_the_contract() {
     let (place, server) = (Place::new(), Server::start());
     place.python("migrate");
     place.library("smoke_test");
+    place.library("log_group");
     place.library("notify_webhook_plugin");
     place.library("notify_slack_plugin");
     place.c("notify-file", "libnotify-file.so");
@@ -91,14 +92,16 @@ fn the_examples_keep_to_the_contract() {
     write("smoke.json", json!({ "url": server.url("/"), "attempts": 1 }));
     write("hook.json", json!({ "url": server.url("/hook") }));
     write("slack.json", json!({ "webhook": server.url("/hook") }));
+    write("group.json", json!({ "name": "/checked", "retention_days": 3 }));
     let log = place.path("log");
     write("file.json", json!({ "path": log }));
     conforms(&place, &["--inputs", "migrate.json", "./migrate.py"]);
     conforms(&place, &["--inputs", "smoke.json", "./libsmoke_test.so"]);
+    conforms(&place, &["--inputs", "group.json", "./liblog_group.so"]);
     conforms(&place, &["--inputs", "hook.json", "./libnotify_webhook_plugin.so"]);
     conforms(&place, &["--inputs", "slack.json", "./libnotify_slack_plugin.so"]);
     conforms(&place, &["--inputs", "file.json", "./libnotify-file.so"]);
-    let executable = built().join("smoke-test");
+    let executable = binary::built().join("smoke-test");
     conforms(&place, &["--inputs", "smoke.json", executable.to_str().expect("a path")]);
     let own = Command::new("python3").args(["-m", "unittest", "-q"]).current_dir(place.path("")).status();
     assert!(own.expect("python3").success(), "the tests of the example itself");

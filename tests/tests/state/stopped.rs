@@ -15,6 +15,12 @@ fn a_run_that_slept_through_its_lease_writes_nothing_more() {
     let sleeper = place.spawn_until("deployment", &update);
     let pid = Pid::from_raw(sleeper.id().try_into().expect("a process")).expect("a process");
     kill_process(pid, Signal::STOP).expect("stopped");
+    let status = place.run(&["status"]).expect_code(0).stdout;
+    for told in
+        ["updated ecs:taskdefinition hello-local", "update codedeploy:deployment hello-local: under way"]
+    {
+        assert!(status.contains(told), "it says what it has changed so far:\n{status}");
+    }
 
     let second = place.run(&["run", "--var", "version=2", "--lock-timeout", "3m"]).expect_code(0);
     assert!(second.stderr.contains("another run holds the environment"), "{}", second.stderr);

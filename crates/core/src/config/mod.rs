@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use pipeline_sdk::{Inputs, Isolation, PipelineId, Redactor, Registry, StageName, Value};
+use pipeline_sdk::{Inputs, Isolation, PipelineId, Redactor, Registry, Schema, StageName, Value};
 
 pub use error::{ConfigError, ConfigErrors};
 pub(crate) use schema::{check, property};
@@ -39,7 +39,7 @@ pub struct LoadOptions {
     /// The kinds that `uses` can name; only their manifests are read here.
     pub registry: Registry,
     /// The JSON schema of `[cloud]`, which belongs to the caller.
-    pub cloud_schema: Value,
+    pub cloud_schema: Schema,
     /// Takes the place of `[pipeline] environment`.
     pub environment: Option<String>,
     /// Take the place of `[vars]`, by name. Texts are read as the type the variable has in the file.
@@ -84,9 +84,9 @@ pub(crate) struct StageConfig {
     pub(crate) kind: String,
     pub(crate) inputs: IndexMap<String, Template>,
     /// The schema of the kind's inputs.
-    pub(crate) schema: Value,
+    pub(crate) schema: Schema,
     /// The schema of the kind's outputs.
-    pub(crate) outputs: Value,
+    pub(crate) outputs: Schema,
     pub(crate) limits: StageLimits,
     /// Where it runs if it is a plugin.
     pub(crate) isolation: Isolation,

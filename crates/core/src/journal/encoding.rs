@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use pipeline_sdk::{Done, PipelineId, RunCommand, RunId, RunOutcome, StageName, StageOutcome, Value};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Began, Entry, Inherited, JournalError, Record};
-use crate::plan::Plan;
+use crate::plan::WrittenPlan;
 use crate::state::{StageV1, StateV1};
 use crate::store::Holder;
 
@@ -58,7 +59,7 @@ enum EntryV1<'a> {
         redeploys: Option<RunId>,
     },
     Planned {
-        plan: Value,
+        plan: WrittenPlan<'a>,
     },
     StageStarted {
         stage: Cow<'a, StageName>,
@@ -198,7 +199,7 @@ impl<'a> EntryV1<'a> {
                     .map(|Inherited { run, done }| InheritedV1 { run: *run, done: Borrowed(done) }),
                 redeploys: began.redeploys,
             },
-            Entry::Planned(plan) => Self::Planned { plan: plan.to_value().map_err(|e| unwritable(&e))? },
+            Entry::Planned(plan) => Self::Planned { plan: WrittenPlan::from(&**plan) },
             Entry::StageStarted { stage } => Self::StageStarted { stage: Borrowed(stage) },
             Entry::Intent { stage, id, done } => {
                 Self::Intent { stage: Borrowed(stage), id: *id, done: Borrowed(done) }
@@ -239,9 +240,7 @@ impl<'a> EntryV1<'a> {
                     redeploys,
                 })
             }
-            Self::Planned { plan } => {
-                Entry::Planned(Box::new(Plan::from_value(plan).map_err(|error| error.to_string())?))
-            }
+            Self::Planned { plan } => Entry::Planned(Arc::new(plan.into())),
             Self::StageStarted { stage } => Entry::StageStarted { stage: stage.into_owned() },
             Self::Intent { stage, id, done } => {
                 Entry::Intent { stage: stage.into_owned(), id, done: done.into_owned() }
@@ -303,7 +302,7 @@ mod tests {
         vec![
             Entry::Fence { epoch: 3, holder: holder() },
             Entry::Began(began),
-            Entry::Planned(Box::new(plan(1))),
+            Entry::Planned(Arc::new(plan(1))),
             Entry::StageStarted { stage: stage() },
             Entry::Intent { stage: stage(), id: 0, done },
             Entry::Result { stage: stage(), id: 0, after: json!({ "tasks": 4 }) },

@@ -1,6 +1,7 @@
 //! Journals that an engine could write, made at random: for tests.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pipeline_sdk::{
     Action, Done, Inputs, Mode, PipelineId, ResourceId, RunCommand, RunId, RunOutcome, StageName,
@@ -126,7 +127,7 @@ impl Legal {
         }
         let stages = self.rng.random_range(0..6);
         self.known = (0..stages).map(|index| (name(index), (StageState::Waiting, Vec::new()))).collect();
-        self.push(Entry::Planned(Box::new(plan(stages))));
+        self.push(Entry::Planned(Arc::new(plan(stages))));
         if self.in_ten(1) {
             self.push(Entry::CancelRequested { cause: "SIGINT".to_owned() });
             return self.end(RunOutcome::Cancelled);

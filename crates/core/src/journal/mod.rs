@@ -23,6 +23,7 @@ mod redaction;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use pipeline_sdk::{Done, PipelineId, RunCommand, RunId, RunOutcome, StageName, StageOutcome, Value};
@@ -68,7 +69,7 @@ pub enum Entry {
     /// The run began.
     Began(Began),
     /// The run will do this and nothing else.
-    Planned(Box<Plan>),
+    Planned(Arc<Plan>),
     /// A stage began to apply its plan.
     StageStarted {
         /// The stage.

@@ -359,6 +359,8 @@ impl RecoveredStage {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::super::legal::{Known, Legal, began, holder, name, plan};
@@ -433,7 +435,7 @@ mod tests {
 
     #[test]
     fn what_cannot_follow_is_refused_with_its_number() {
-        let begin = [Entry::Began(began()), Entry::Planned(Box::new(plan(2)))];
+        let begin = [Entry::Began(began()), Entry::Planned(Arc::new(plan(2)))];
         let intent = |stage: usize, id| Entry::Intent {
             stage: name(stage),
             id,

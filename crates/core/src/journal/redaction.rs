@@ -3,6 +3,8 @@
 //! Only what comes from outside is looked at: names of stages and the words of the format stay, so that
 //! an unlucky secret (`applied`) cannot make a journal unreadable.
 
+use std::sync::Arc;
+
 use pipeline_sdk::{Change, Done, Inputs, Outputs, Redactor, ResourceId, StagePlan, Value};
 
 use super::{Began, Entry};
@@ -16,7 +18,7 @@ pub(super) fn redacted(entry: Entry, redactor: &Redactor) -> Entry {
     }
     let text = |text: String| redactor.text(&text);
     match entry {
-        Entry::Planned(plan) => Entry::Planned(Box::new(redact_plan(*plan, redactor))),
+        Entry::Planned(plan) => Entry::Planned(Arc::new(redact_plan(Arc::unwrap_or_clone(plan), redactor))),
         Entry::Intent { stage, id, done } => Entry::Intent { stage, id, done: redact_done(done, redactor) },
         Entry::Result { stage, id, after } => Entry::Result { stage, id, after: redactor.value(after) },
         Entry::StageFinished { stage, outcome, record } => {

@@ -1,5 +1,7 @@
 //! How a plan is written: JSON with a version.
 
+use std::borrow::Cow;
+
 use pipeline_sdk::{Mode, PipelineId, Redactor, RunId, Value};
 use serde::{Deserialize, Serialize};
 
@@ -28,15 +30,58 @@ struct Header {
 }
 
 #[derive(Serialize, Deserialize)]
-struct PlanV1 {
+struct PlanV1<'a> {
     version: u32,
     run: RunId,
     mode: Mode,
-    pipeline: PipelineId,
+    pipeline: Cow<'a, PipelineId>,
     serial: u64,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    configuration: String,
-    stages: Vec<PlannedStage>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    configuration: Cow<'a, str>,
+    stages: Cow<'a, [PlannedStage]>,
+}
+
+/// A plan as it is stored, for a file that holds more than the plan.
+pub(crate) struct WrittenPlan<'a>(Cow<'a, Plan>);
+
+impl<'a> From<&'a Plan> for WrittenPlan<'a> {
+    fn from(plan: &'a Plan) -> Self {
+        Self(Cow::Borrowed(plan))
+    }
+}
+
+impl From<WrittenPlan<'_>> for Plan {
+    fn from(WrittenPlan(plan): WrittenPlan<'_>) -> Self {
+        plan.into_owned()
+    }
+}
+
+impl Serialize for WrittenPlan<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        PlanV1::of(&self.0).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for WrittenPlan<'_> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let plan = Plan::from_value(Value::deserialize(deserializer)?);
+        plan.map(|plan| Self(Cow::Owned(plan))).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<'a> PlanV1<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        let Plan { run, mode, pipeline, serial, configuration, stages } = plan;
+        Self {
+            version: VERSION,
+            run: *run,
+            mode: *mode,
+            pipeline: Cow::Borrowed(pipeline),
+            serial: *serial,
+            configuration: Cow::Borrowed(configuration),
+            stages: Cow::Borrowed(stages),
+        }
+    }
 }
 
 impl Plan {
@@ -45,27 +90,27 @@ impl Plan {
     /// # Errors
     /// It cannot be represented as JSON.
     pub fn encode(&self, redactor: &Redactor) -> Result<Vec<u8>, PlanError> {
-        let mut bytes = serde_json::to_vec_pretty(&redactor.value(self.to_value()?))?;
+        let plan = serde_json::to_value(PlanV1::of(self))?;
+        let mut bytes = serde_json::to_vec_pretty(&redactor.value(plan))?;
         bytes.push(b'\n');
         Ok(bytes)
     }
 
-    /// The plan as it is stored, for a file that holds more than the plan.
-    pub(crate) fn to_value(&self) -> Result<Value, PlanError> {
-        let Plan { run, mode, pipeline, serial, configuration, stages } = self.clone();
-        let version = VERSION;
-        Ok(serde_json::to_value(&PlanV1 { version, run, mode, pipeline, serial, configuration, stages })?)
-    }
-
-    /// Reads what [`Plan::to_value`] made.
-    pub(crate) fn from_value(value: Value) -> Result<Self, PlanError> {
+    fn from_value(value: Value) -> Result<Self, PlanError> {
         let Header { version } = Header::deserialize(&value)?;
         if version != VERSION {
             return Err(PlanError::OtherVersion { found: version });
         }
         let PlanV1 { run, mode, pipeline, serial, configuration, stages, .. } =
             serde_json::from_value(value)?;
-        Ok(Self { run, mode, pipeline, serial, configuration, stages })
+        Ok(Self {
+            run,
+            mode,
+            pipeline: pipeline.into_owned(),
+            serial,
+            configuration: configuration.into_owned(),
+            stages: stages.into_owned(),
+        })
     }
 
     /// Reads what [`Plan::encode`] wrote.

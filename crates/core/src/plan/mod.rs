@@ -8,6 +8,7 @@ use pipeline_sdk::{Action, Change, Inputs, Mode, PipelineId, RunId, StageName, S
 
 pub(crate) use approval::check_approved;
 pub use encoding::PlanError;
+pub(crate) use encoding::WrittenPlan;
 pub(crate) use planner::{PlanFailure, plan_all};
 
 /// A frozen plan. Secrets in it are references, never values.

@@ -264,8 +264,9 @@ impl Run {
         };
         let report = match prepared {
             Ok(nodes) => {
-                self.session.recorder.note(|| Entry::Planned(Box::new(plan.clone())));
-                self.execute(plan, &nodes).await
+                let plan = Arc::new(plan);
+                self.session.recorder.note(|| Entry::Planned(Arc::clone(&plan)));
+                self.execute(Arc::unwrap_or_clone(plan), &nodes).await
             }
             Err(error) => self.failed_report(&error),
         };

@@ -1,6 +1,7 @@
 //! Beginning a run that leads back: by undoing the last one, or by deploying what an earlier one had.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pipeline_sdk::{Event, Mode, RunCommand, RunId, RunOutcome, StageName};
 
@@ -197,7 +198,7 @@ impl Undoing {
         let Self { mut run, plan, nodes, cause } = self;
         let recorder = run.session.recorder.clone();
         run.session.emitter.emit(Event::Planned { changes: plan.changes().count() });
-        recorder.note(|| Entry::Planned(Box::new(plan.clone())));
+        recorder.note(|| Entry::Planned(Arc::new(plan.clone())));
         let report = run.execute_undo(plan, &nodes, cause).await;
         run.end(report).await
     }

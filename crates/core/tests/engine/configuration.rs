@@ -33,23 +33,30 @@ fn options() -> LoadOptions {
             json!({ "type": "object", "properties": { "uri": { "type": "string" } } }),
         ),
     ] {
-        let manifest = Manifest { kind: kind.to_owned(), inputs, outputs, ..Manifest::default() };
+        let manifest = Manifest {
+            kind: kind.to_owned(),
+            inputs: inputs.into(),
+            outputs: outputs.into(),
+            ..Manifest::default()
+        };
         registry.add_stage(StageKind { manifest, stage: stage.clone() });
     }
     registry.add_notifier(NotifierKind {
         manifest: Manifest {
             kind: "slack".to_owned(),
             summary: String::new(),
-            inputs: json!({ "type": "object", "properties": { "webhook": { "type": "string", "x-secret": true } },
-                            "required": ["webhook"] }),
-            outputs: json!({}),
+            inputs:
+                json!({ "type": "object", "properties": { "webhook": { "type": "string", "x-secret": true } },
+                            "required": ["webhook"] })
+                .into(),
             ..Manifest::default()
         },
         create: Arc::new(|_| Err(StageError::failed("not used"))),
     });
     let cloud_schema = json!({ "type": "object", "properties": {
         "target": { "type": "string", "enum": ["local", "aws"] }, "region": { "type": "string" },
-    }});
+    }})
+    .into();
     LoadOptions { registry, cloud_schema, ..LoadOptions::default() }
 }
 

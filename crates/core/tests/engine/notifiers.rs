@@ -51,12 +51,10 @@ impl Notifier for Test {
 fn lab(manner: Manner) -> (Lab, Arc<Mutex<Vec<u64>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let for_notifier = heard.clone();
-    let empty = json!({ "type": "object" });
     let manifest = Manifest {
         kind: "test".to_owned(),
         summary: "test".to_owned(),
-        inputs: empty.clone(),
-        outputs: empty,
+        inputs: json!({ "type": "object" }).into(),
         ..Manifest::default()
     };
     let create = Arc::new(move |_: &_| {

@@ -94,8 +94,9 @@ impl Lab {
     pub(crate) fn registry(&self) -> Registry {
         let mut registry = Registry::default();
         let stage = Arc::new(Thing(self.clone()));
-        let mut deploys = Manifest { kind: "deploy".to_owned(), ..manifest() };
-        deploys.inputs["properties"]["value"] = json!({ "x-deployment": true });
+        let mut inputs = Value::clone(&manifest().inputs);
+        inputs["properties"]["value"] = json!({ "x-deployment": true });
+        let deploys = Manifest { kind: "deploy".to_owned(), inputs: inputs.into(), ..manifest() };
         registry.add_stage(StageKind { manifest: deploys, stage: stage.clone() });
         registry.add_stage(StageKind { manifest: manifest(), stage });
         if let Some(notifier) = &self.notifier {
@@ -112,7 +113,7 @@ impl Lab {
         };
         let options = LoadOptions {
             registry: self.registry(),
-            cloud_schema: json!({ "type": "object" }),
+            cloud_schema: json!({ "type": "object" }).into(),
             env: self.env.clone(),
             ..LoadOptions::default()
         };
@@ -172,10 +173,12 @@ fn manifest() -> Manifest {
             "value": true,
             "size": { "type": ["integer", "null"], "minimum": 1 },
             "token": { "type": "string", "x-secret": true },
-        }}),
+        }})
+        .into(),
         outputs: json!({ "type": "object", "properties": {
             "id": { "type": "string" }, "value": true,
-        }, "required": ["id"] }),
+        }, "required": ["id"] })
+        .into(),
         ..Manifest::default()
     }
 }

@@ -3,8 +3,10 @@
 //! Query and XML inputs carry numbers and booleans as text, and lists as objects with numbered keys
 //! (`member.1`, `1`) or as repeated elements. JSON inputs are read by the same code unchanged.
 
+use std::sync::LazyLock;
+
 use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{self, DeserializeOwned, Error as _, IntoDeserializer, Visitor};
+use serde::de::{self, DeserializeOwned, Error as _, IntoDeserializer, Unexpected, Visitor};
 use serde_json::{Error, Map, Value};
 
 /// `value` as a `T`.
@@ -12,7 +14,44 @@ pub(super) fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, Error>
     T::deserialize(Lenient(value))
 }
 
+static NOTHING: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+
+/// There are hundreds of input types, and each way on from here is compiled for every one of them: each kind of value
+/// has one way, and none leads through the deserializer of [`Value`].
 struct Lenient<'de>(&'de Value);
+
+impl<'de> Lenient<'de> {
+    /// A value that is no list and no object.
+    fn leaf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.0 {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::String(text) => visitor.visit_borrowed_str(text),
+            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(value), _) => visitor.visit_u64(value),
+                (None, Some(value)) => visitor.visit_i64(value),
+                (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::Array(_) | Value::Object(_) => Err(self.unexpected(&visitor)),
+        }
+    }
+
+    fn unexpected(self, expected: &dyn de::Expected) -> Error {
+        let found = match self.0 {
+            Value::Null => Unexpected::Unit,
+            Value::Bool(value) => Unexpected::Bool(*value),
+            Value::String(text) => Unexpected::Str(text),
+            Value::Array(_) => Unexpected::Seq,
+            Value::Object(_) => Unexpected::Map,
+            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(value), _) => Unexpected::Unsigned(value),
+                (None, Some(value)) => Unexpected::Signed(value),
+                (None, None) => Unexpected::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+        };
+        Error::invalid_type(found, expected)
+    }
+}
 
 impl<'de> IntoDeserializer<'de, Error> for Lenient<'de> {
     type Deserializer = Self;
@@ -54,9 +93,9 @@ macro_rules! from_text {
             match self.0 {
                 Value::String(text) => match text.trim().parse::<$type>() {
                     Ok(value) => visitor.$visit(value),
-                    Err(_) => Err(Error::invalid_type(de::Unexpected::Str(text), &visitor)),
+                    Err(_) => Err(self.unexpected(&visitor)),
                 },
-                other => other.$method(visitor),
+                _ => self.leaf(visitor),
             }
         }
     )*};
@@ -78,7 +117,7 @@ impl<'de> de::Deserializer<'de> for Lenient<'de> {
         match self.0 {
             Value::Array(_) => self.deserialize_seq(visitor),
             Value::Object(_) => self.deserialize_map(visitor),
-            other => other.deserialize_any(visitor),
+            _ => self.leaf(visitor),
         }
     }
 
@@ -87,23 +126,21 @@ impl<'de> de::Deserializer<'de> for Lenient<'de> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if !self.0.is_array() && !self.0.is_object() && !self.0.is_string() && !self.0.is_null() {
-            return self.0.deserialize_seq(visitor);
+        if self.0.is_boolean() || self.0.is_number() {
+            return Err(self.unexpected(&visitor));
         }
         visitor.visit_seq(SeqDeserializer::new(items(self.0).into_iter().map(Lenient)))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Object(fields) => visitor.visit_map(MapDeserializer::new(
-                fields.iter().map(|(key, value)| (key.as_str(), Lenient(value))),
-            )),
+        let fields = match self.0 {
+            Value::Object(fields) => fields,
             // An element without children.
-            Value::String(text) if text.trim().is_empty() => {
-                visitor.visit_map(MapDeserializer::new(std::iter::empty::<(&str, Lenient<'de>)>()))
-            }
-            other => other.deserialize_map(visitor),
-        }
+            Value::String(text) if text.trim().is_empty() => &NOTHING,
+            _ => return Err(self.unexpected(&visitor)),
+        };
+        let fields = fields.iter().map(|(key, value)| (key.as_str(), Lenient(value)));
+        visitor.visit_map(MapDeserializer::new(fields))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -125,11 +162,15 @@ impl<'de> de::Deserializer<'de> for Lenient<'de> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
-        variants: &'static [&'static str],
+        _name: &'static str,
+        _variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.0.deserialize_enum(name, variants, visitor)
+        // In an input of AWS an enumeration is a word.
+        match self.0 {
+            Value::String(word) => visitor.visit_enum(word.as_str().into_deserializer()),
+            _ => Err(self.unexpected(&visitor)),
+        }
     }
 
     serde::forward_to_deserialize_any! {

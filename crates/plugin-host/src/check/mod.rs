@@ -8,8 +8,9 @@ mod probe;
 mod stage;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use pipeline_sdk::{Inputs, Isolation, Manifest, PluginSource, Value};
+use pipeline_sdk::{HostServices, Inputs, Isolation, Manifest, PluginSource, Value};
 
 use crate::file::PluginError;
 use crate::plugins::{Options, Plugins, Trust};
@@ -37,7 +38,7 @@ pub struct Check {
 }
 
 /// Checks the plugin in `file`. `inputs` take the place of the plugin's own example; of a plugin with several
-/// kinds they are an object of inputs by kind.
+/// kinds they are an object of inputs by kind. What it asks its host for comes from `services`.
 ///
 /// # Errors
 /// It cannot be loaded: nothing else could be checked.
@@ -46,6 +47,7 @@ pub async fn check(
     program: &Path,
     isolation: Isolation,
     inputs: Option<&Value>,
+    services: Arc<dyn HostServices>,
 ) -> Result<Vec<Check>, PluginError> {
     let uses = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let uses = uses.to_string_lossy().into_owned();
@@ -55,6 +57,7 @@ pub async fn check(
     let options =
         Options { directory: folder.path().to_owned(), trust: Trust::Asked, program: program.to_owned() };
     let plugins = Plugins::new(options);
+    plugins.set_services(services);
     let welcome = plugins.welcome(&uses, isolation)?;
     let samples = Samples { inputs, alone: welcome.stages.len() + welcome.notifiers.len() == 1 };
     let mut checks = vec![Check {

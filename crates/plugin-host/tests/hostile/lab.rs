@@ -95,7 +95,7 @@ impl Lab {
         );
         let options = LoadOptions {
             registry: registry.clone(),
-            cloud_schema: json!({ "type": "object" }),
+            cloud_schema: json!({ "type": "object" }).into(),
             env: [("TOKEN".to_owned(), "hush-hush-hush".to_owned())].into(),
             ..LoadOptions::default()
         };

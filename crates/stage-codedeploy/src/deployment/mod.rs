@@ -9,7 +9,7 @@ mod scaling;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_sdk_ecs::types::{AssignPublicIp, Service, TaskSet};
+use aws_sdk_ecs::types::{AssignPublicIp, Service, TaskDefinitionStatus, TaskSet};
 use pipeline_aws::{Attributes, Aws, AwsResult, Known, Ownership, Reading, Resource, template};
 use pipeline_sdk::{Context, Maybe, Mode, Recorded, ResourceId, StageError, Value, async_trait, json};
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,26 @@ pub(crate) async fn primary(
     let services =
         answer.await?.as_ref().as_ref().map(|answer| answer.services().to_vec()).unwrap_or_default();
     Ok(services.into_iter().find(|service| service.status() == Some("ACTIVE")))
+}
+
+fn primary_set(service: &Service) -> Option<&TaskSet> {
+    service.task_sets().iter().find(|set| set.status() == Some("PRIMARY"))
+}
+
+/// Fails if the task definition `wanted` is not live on `service` and was deregistered. A service goes on with one that
+/// was, but CodeDeploy would refuse to deploy it only after everything else was changed.
+pub(crate) async fn check_deployable(aws: &Aws, service: &Service, wanted: &str) -> Result<(), StageError> {
+    if primary_set(service).and_then(|set| set.task_definition()) == Some(wanted) {
+        return Ok(());
+    }
+    let call = aws.ecs().describe_task_definition().task_definition(wanted);
+    // One that was registered a moment ago may not be there yet for a reader.
+    let Ok(answer) = call.send().await else { return Ok(()) };
+    match answer.task_definition().and_then(|found| found.status()) {
+        Some(TaskDefinitionStatus::Active) | None => Ok(()),
+        Some(_) => Err(StageError::failed(format!("the task definition {} was deregistered", short(wanted)))
+            .with_help("`pipeline run` registers it anew and deploys it")),
+    }
 }
 
 /// The primary task set of a service as a resource: what only a deployment can change.
@@ -206,11 +226,7 @@ impl Resource for Deployment {
             return Ok(None);
         }
         let service = primary(&self.aws, reading, &self.plan.cluster, &self.plan.service).await?;
-        Ok(service.map(|service| {
-            let sets = service.task_sets();
-            let primary = sets.iter().find(|set| set.status() == Some("PRIMARY"));
-            primary.map(attributes).unwrap_or_default()
-        }))
+        Ok(service.map(|service| primary_set(&service).map(attributes).unwrap_or_default()))
     }
 
     async fn create(&self, _cx: &Context, _desired: &Attributes) -> Result<(), StageError> {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use crate::clock::Clock;
 use crate::services::elbv2;
 use crate::world::{Arn, State, World};
-use pipeline_data_plane::balancer::{Balancer, Bound, HealthReport, Options, RoutingTable};
+use pipeline_balancer::{Balancer, Bound, HealthReport, Options, RoutingTable};
 
 /// A burst of changes shares one table.
 const DEBOUNCE: Duration = Duration::from_millis(5);

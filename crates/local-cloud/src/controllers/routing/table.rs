@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::services::elbv2;
 use crate::world::{Region, State};
-use pipeline_data_plane::balancer::{
+use pipeline_balancer::{
     Action, Algorithm, Certificate, Condition, GroupId, HealthCheck, HealthCheckPort, Listener,
     ListenerProtocol, QueryParameter, Redirect, RoutingTable, Rule, Target, TargetGroup, TargetId,
     TargetProtocol, TargetState,

@@ -1,11 +1,11 @@
 use std::net::SocketAddr;
 
 use crate::services::elbv2::testing::Cloud;
-use pipeline_data_plane::balancer::{Action, GroupId, ListenerProtocol, TargetState};
+use pipeline_balancer::{Action, GroupId, ListenerProtocol, TargetState};
 
 use super::table::{build, target_id};
 use super::{keep_report, next_drained};
-use pipeline_data_plane::balancer::{Health, HealthReason, HealthReport, HealthState};
+use pipeline_balancer::{Health, HealthReason, HealthReport, HealthState};
 
 #[test]
 fn an_empty_world_routes_nothing() {

@@ -1,9 +1,11 @@
-//! The load balancer: real HTTP traffic on loopback, steered by a [`RoutingTable`].
+//! The load balancer of the embedded cloud: real HTTP traffic on loopback, steered by a [`RoutingTable`].
 //!
 //! It knows nothing of AWS's wire formats nor of the model of the account. The control plane gives it a whole
 //! table with [`Balancer::apply`] and hears of the targets' health through [`HealthReport`]s. Where it has a
 //! choice it behaves as an Application Load Balancer is documented to
 //! (<https://docs.aws.amazon.com/elasticloadbalancing/latest/application/>).
+
+#![warn(missing_docs)]
 
 mod body;
 mod clock;
