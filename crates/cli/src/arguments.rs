@@ -247,7 +247,7 @@ pub(crate) struct NewPlugin {
     pub(crate) lang: PluginLanguage,
     /// What the plugin and its first kind are called, such as `smoke-test`; also the new folder.
     pub(crate) name: String,
-    /// Use the SDK of this checkout of pipeline's repository, in the place of the published one (Rust only).
+    /// Use the SDK of this checkout of pipeline's repository, in the place of a copy of this program's (Rust only).
     #[arg(long, value_name = "FOLDER")]
     pub(crate) sdk: Option<PathBuf>,
 }

@@ -44,9 +44,7 @@ fn a_new_project_in_c_works_as_it_is() {
 #[test]
 fn a_new_project_in_rust_works_as_it_is() {
     let place = Place::new();
-    let sdk = binary::repository();
-    let sdk = sdk.to_str().expect("a path");
-    let _ = place.run(&["plugin", "new", "--lang", "rust", "--sdk", sdk, "keep-note"]).expect_code(0);
+    let _ = place.run(&["plugin", "new", "--lang", "rust", "keep-note"]).expect_code(0);
     let project = place.path("keep-note");
     // As the repository was resolved: nothing newer is looked for.
     std::fs::copy(binary::repository().join("Cargo.lock"), project.join("Cargo.lock")).expect("copied");

@@ -1,5 +1,7 @@
 //! `pipeline plugin new`: a project that builds and passes its own test.
 
+mod sdk;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,6 +36,9 @@ pub enum TemplateError {
         /// Why.
         source: io::Error,
     },
+    /// The SDK that this program was built with cannot be written as a project's own.
+    #[error("the SDK of this program is damaged: {0}")]
+    Sdk(#[from] toml::de::Error),
 }
 
 /// A file of a project: its place, its text, and whether it is carried out.
@@ -41,7 +46,7 @@ type File = (&'static str, &'static str, bool);
 
 macro_rules! template {
     ($path:literal) => {
-        include_str!(concat!("../templates/", $path))
+        include_str!(concat!("../../templates/", $path))
     };
 }
 
@@ -71,12 +76,11 @@ const C: &[File] = &[
     (".gitignore", "*.so\n*.dylib\n/test\n", false),
 ];
 
-/// Where the SDK of this version comes from.
-const SDK: &str =
-    concat!("{ git = \"", env!("CARGO_PKG_REPOSITORY"), "\", tag = \"v", env!("CARGO_PKG_VERSION"), "\" }");
+/// The SDK that a project in Rust has in itself.
+const OWN_SDK: &str = "{ path = \"sdk/pipeline-plugin\" }";
 
-/// Writes a project for a plugin called `name` into `folder`, which is made. `sdk` is a checkout of this
-/// repository whose SDK a project in Rust uses, in the place of the published one.
+/// Writes a project for a plugin called `name` into `folder`, which is made. A project in Rust gets the SDK of this
+/// program, unless `sdk` is a checkout of this repository whose SDK it uses.
 ///
 /// # Errors
 /// The name is none for a plugin, the folder exists, or a file cannot be written.
@@ -88,14 +92,12 @@ pub fn write(folder: &Path, name: &str, language: Language, sdk: Option<&Path>) 
     if folder.exists() {
         return Err(TemplateError::Exists(folder.to_owned()));
     }
-    let sdk = sdk.map_or_else(
-        || SDK.to_owned(),
-        |checkout| {
-            let place = std::path::absolute(checkout).unwrap_or_else(|_| checkout.to_owned());
-            format!("{{ path = {:?} }}", place.join("crates/plugin"))
-        },
-    );
-    let values = [("name", name), ("kind", name), ("lib", &name.replace('-', "_")), ("sdk", &sdk)];
+    let of_checkout = sdk.map(|checkout| {
+        let place = std::path::absolute(checkout).unwrap_or_else(|_| checkout.to_owned());
+        format!("{{ path = {:?} }}", place.join("crates/plugin"))
+    });
+    let sdk = of_checkout.as_deref().unwrap_or(OWN_SDK);
+    let values = [("name", name), ("kind", name), ("lib", &name.replace('-', "_")), ("sdk", sdk)];
     let files = match language {
         Language::Rust => RUST,
         Language::Python => PYTHON,
@@ -107,6 +109,12 @@ pub fn write(folder: &Path, name: &str, language: Language, sdk: Option<&Path>) 
             .iter()
             .fold((*text).to_owned(), |text, (key, value)| text.replace(&format!("{{{{{key}}}}}"), value));
         write_file(&path, &text, *program).map_err(|source| TemplateError::Write { path, source })?;
+    }
+    if language == Language::Rust && of_checkout.is_none() {
+        for (place, text) in sdk::files()? {
+            let path = folder.join("sdk").join(place);
+            write_file(&path, &text, false).map_err(|source| TemplateError::Write { path, source })?;
+        }
     }
     Ok(())
 }
