@@ -35,9 +35,13 @@ pub(crate) fn compile_file(folder: &Path, source: &str, define: &str) {
 
 /// The child of `isolation = "process"`: the example `relay`, which is built with the tests.
 pub(crate) fn relay() -> PathBuf {
+    built().join("examples/relay")
+}
+
+/// Where this build is.
+pub(crate) fn built() -> PathBuf {
     let tests = std::env::current_exe().expect("this program");
-    let profile = tests.parent().and_then(Path::parent).expect("the folder of the profile");
-    profile.join("examples/relay")
+    tests.parent().and_then(Path::parent).expect("the folder of the profile").to_owned()
 }
 
 /// A pipeline whose one stage is a hostile plugin.

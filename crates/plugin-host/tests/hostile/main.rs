@@ -2,4 +2,5 @@
 
 mod lab;
 mod loading;
+mod panicking;
 mod running;
