@@ -21,6 +21,9 @@ pub(crate) use record::CloudRecord;
 /// How long a cloud may take to answer after it was started, or to end after it was stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longer than anybody takes to look whether a cloud runs.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Why a cloud command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CloudCommandError {
@@ -135,7 +138,8 @@ pub(crate) async fn start(folder: &Path, options: &StartOptions) -> Result<Start
 pub(crate) fn running(folder: &Path) -> Result<Option<CloudRecord>, CloudCommandError> {
     fs::create_dir_all(folder)
         .map_err(|source| CloudCommandError::File { path: folder.to_owned(), source })?;
-    match lock_file(folder)?.try_lock() {
+    // Shared: two that look at the same time must not take each other for a cloud.
+    match lock_file(folder)?.try_lock_shared() {
         // Nobody holds the lock: whatever the record says is of the past.
         Ok(()) => Ok(None),
         Err(fs::TryLockError::WouldBlock) => Ok(CloudRecord::read(folder)),
@@ -263,15 +267,45 @@ fn take_lock(folder: &Path, serving: &Serving) -> Result<File, CloudCommandError
     fs::create_dir_all(folder)
         .map_err(|source| CloudCommandError::File { path: folder.to_owned(), source })?;
     let lock = lock_file(folder)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(fs::TryLockError::WouldBlock) => {
-            let running = CloudRecord::read(folder)
-                .map_or_else(|| "other options".to_owned(), |r| r.options.to_string());
-            Err(CloudCommandError::OtherOptions { running, asked: serving.options.to_string() })
+    let began = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            // Whoever looks whether a cloud runs holds it for a moment, as the process does that started this one.
+            Err(fs::TryLockError::WouldBlock) if began.elapsed() < LOOK => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(fs::TryLockError::WouldBlock) => {
+                let running = CloudRecord::read(folder)
+                    .map_or_else(|| "other options".to_owned(), |r| r.options.to_string());
+                return Err(CloudCommandError::OtherOptions { running, asked: serving.options.to_string() });
+            }
+            Err(fs::TryLockError::Error(source)) => {
+                return Err(CloudCommandError::File { path: folder.join("lock"), source });
+            }
         }
-        Err(fs::TryLockError::Error(source)) => {
-            Err(CloudCommandError::File { path: folder.join("lock"), source })
-        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_disturb_neither_each_other_nor_a_cloud_that_starts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let look = lock_file(folder.path()).expect("the lock");
+        look.lock_shared().expect("nobody has it");
+        assert!(running(folder.path()).expect("a look").is_none(), "another look is no cloud");
+
+        let serving = Serving { options: StartOptions::default(), detached: false };
+        let taken = std::thread::scope(|scope| {
+            let taking = scope.spawn(|| take_lock(folder.path(), &serving));
+            std::thread::sleep(LOOK / 20);
+            look.unlock().expect("unlocked");
+            taking.join().expect("no panic")
+        });
+        let _lock = taken.expect("a look ends");
+        assert!(matches!(take_lock(folder.path(), &serving), Err(CloudCommandError::OtherOptions { .. })));
     }
 }
