@@ -188,7 +188,10 @@ impl AwsStage for CodeDeploy {
             return Ok(Facts::default());
         };
         let found = deployment::primary(&self.aws, reading, cluster, service).await?;
-        if let (Some(service), Some(wanted)) = (&found, inputs.task_definition.known()) {
+        // What is only removed or compared is not deployed.
+        if reading.context().mode() == Mode::Converge
+            && let (Some(service), Some(wanted)) = (&found, inputs.task_definition.known())
+        {
             deployment::check_deployable(&self.aws, service, wanted).await?;
         }
         Ok(Facts { service_exists: found.is_some() })
