@@ -8,6 +8,7 @@ use pipeline_sdk::{Done, Event, Recorder, StageError, StageName, Value};
 
 use crate::events::Emitter;
 use crate::journal::{Entry, Journal, JournalError};
+use crate::plan::Plan;
 use crate::store::StateLock;
 
 /// Why a run can record nothing more. It does nothing more either: what is not recorded could not be
@@ -66,6 +67,14 @@ impl RunRecorder {
         {
             self.breaks(error.into());
         }
+    }
+
+    /// Writes what the run will do; gives the plan back.
+    pub(crate) fn note_plan(&self, plan: Plan) -> Plan {
+        let plan = Arc::new(plan);
+        self.note(|| Entry::Planned(Arc::clone(&plan)));
+        // The entry is written and gone, so nothing is copied.
+        Arc::unwrap_or_clone(plan)
     }
 
     /// Writes `entry` and returns once it is durable.

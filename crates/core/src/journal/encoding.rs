@@ -120,7 +120,7 @@ pub(super) struct Encoded(Vec<u8>);
 
 impl Encoded {
     pub(super) fn of(entry: &Entry) -> Result<Self, JournalError> {
-        serde_json::to_vec(&EntryV1::of(entry)?).map(Self).map_err(|error| unwritable(&error))
+        serde_json::to_vec(&EntryV1::of(entry)).map(Self).map_err(|error| unwritable(&error))
     }
 }
 
@@ -179,13 +179,13 @@ impl Lines {
 /// Reads the JSON of a record.
 pub(super) fn read_record(json: &[u8]) -> Result<Record, String> {
     let RecordV1 { seq, at, entry } = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-    Ok(Record { seq, at, entry: entry.into_entry()? })
+    Ok(Record { seq, at, entry: entry.into_entry() })
 }
 
 impl<'a> EntryV1<'a> {
-    fn of(entry: &'a Entry) -> Result<Self, JournalError> {
+    fn of(entry: &'a Entry) -> Self {
         use Cow::Borrowed;
-        Ok(match entry {
+        match entry {
             Entry::Fence { epoch, holder } => Self::Fence { epoch: *epoch, holder: Borrowed(holder) },
             Entry::Began(began) => Self::Began {
                 pipeline: Borrowed(&began.pipeline),
@@ -222,11 +222,11 @@ impl<'a> EntryV1<'a> {
             Entry::Ended { outcome, left_over } => {
                 Self::Ended { outcome: *outcome, left_over: Borrowed(left_over) }
             }
-        })
+        }
     }
 
-    fn into_entry(self) -> Result<Entry, String> {
-        Ok(match self {
+    fn into_entry(self) -> Entry {
+        match self {
             Self::Fence { epoch, holder } => Entry::Fence { epoch, holder: holder.into_owned() },
             Self::Began { pipeline, command, target, holder, before, inherits, redeploys } => {
                 Entry::Began(Began {
@@ -261,7 +261,7 @@ impl<'a> EntryV1<'a> {
                 Entry::UndoFailed { stage: stage.into_owned(), error: error.into_owned() }
             }
             Self::Ended { outcome, left_over } => Entry::Ended { outcome, left_over: left_over.into_owned() },
-        })
+        }
     }
 }
 

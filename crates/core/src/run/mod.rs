@@ -264,9 +264,8 @@ impl Run {
         };
         let report = match prepared {
             Ok(nodes) => {
-                let plan = Arc::new(plan);
-                self.session.recorder.note(|| Entry::Planned(Arc::clone(&plan)));
-                self.execute(Arc::unwrap_or_clone(plan), &nodes).await
+                let plan = self.session.recorder.note_plan(plan);
+                self.execute(plan, &nodes).await
             }
             Err(error) => self.failed_report(&error),
         };

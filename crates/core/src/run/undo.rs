@@ -1,7 +1,6 @@
 //! Beginning a run that leads back: by undoing the last one, or by deploying what an earlier one had.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use pipeline_sdk::{Event, Mode, RunCommand, RunId, RunOutcome, StageName};
 
@@ -10,7 +9,7 @@ use super::takeover::Earlier;
 use super::{EngineError, Run, RunReport};
 use crate::cancel::Cancellation;
 use crate::config::StageConfig;
-use crate::journal::{Entry, Recovered};
+use crate::journal::Recovered;
 use crate::lifecycle::RunEvent;
 use crate::node::Nodes;
 use crate::notify::NamedNotifier;
@@ -198,7 +197,7 @@ impl Undoing {
         let Self { mut run, plan, nodes, cause } = self;
         let recorder = run.session.recorder.clone();
         run.session.emitter.emit(Event::Planned { changes: plan.changes().count() });
-        recorder.note(|| Entry::Planned(Arc::new(plan.clone())));
+        let plan = recorder.note_plan(plan);
         let report = run.execute_undo(plan, &nodes, cause).await;
         run.end(report).await
     }
