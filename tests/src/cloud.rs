@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -31,7 +31,12 @@ impl Default for LocalCloudOptions {
 pub struct LocalCloud {
     directory: TempDir,
     program: PathBuf,
+    /// Its process, where it was not left to `pipeline cloud start`.
+    foreground: Option<Child>,
 }
+
+/// How long one in the foreground may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl LocalCloud {
     /// Starts one through `pipeline cloud start`.
@@ -47,13 +52,31 @@ impl LocalCloud {
     /// # Errors
     /// What the command printed, if it failed.
     pub fn start_by(program: PathBuf, options: &LocalCloudOptions) -> Result<Self, String> {
+        let cloud = Self::not_started(program)?;
+        cloud.restart(options)?;
+        Ok(cloud)
+    }
+
+    /// Starts one as `pipeline cloud serve`, which stays in the caller's session, as every program does that the
+    /// caller starts. It matters where something is measured: Linux may give each session, not each thread, the
+    /// same share of the processors (`sched(7)`, autogroup).
+    ///
+    /// # Errors
+    /// When it does not start or does not answer.
+    pub fn serve_by(program: PathBuf, options: &LocalCloudOptions) -> Result<Self, String> {
+        let mut cloud = Self::not_started(program)?;
+        let process = cloud.subcommand("serve").args(arguments(options)).stdout(Stdio::null()).spawn();
+        cloud.foreground = Some(process.map_err(|error| cloud.cannot_start(&error))?);
+        eventually(PATIENCE, || cloud.status())?;
+        Ok(cloud)
+    }
+
+    fn not_started(program: PathBuf) -> Result<Self, String> {
         let directory = tempfile::Builder::new()
             .prefix("pipeline-cloud-")
             .tempdir()
             .map_err(|error| format!("no folder for the cloud: {error}"))?;
-        let cloud = Self { directory, program };
-        cloud.restart(options)?;
-        Ok(cloud)
+        Ok(Self { directory, program, foreground: None })
     }
 
     /// Starts it again after it was stopped or killed; its state is kept.
@@ -61,12 +84,7 @@ impl LocalCloud {
     /// # Errors
     /// What the command printed, if it failed.
     pub fn restart(&self, options: &LocalCloudOptions) -> Result<(), String> {
-        let speed = options.speed.to_string();
-        let mut args = vec!["start", "--port", "0", "--runtime", options.runtime, "--speed", &speed];
-        if options.inert {
-            args.push("--inert");
-        }
-        self.command(&args).map(|_| ())
+        self.run(self.subcommand("start").args(arguments(options))).map(|_| ())
     }
 
     /// Runs `pipeline cloud ARGS` on this cloud; the answer is what it printed.
@@ -74,15 +92,23 @@ impl LocalCloud {
     /// # Errors
     /// What it printed, if it failed.
     pub fn command(&self, args: &[&str]) -> Result<String, String> {
-        let output = Command::new(&self.program)
-            .arg("cloud")
-            .args(args)
-            .env("PIPELINE_CLOUD_DIR", self.directory())
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| format!("cannot start {}: {error}", self.program.display()))?;
-        let finished = binary::Finished::from(output);
+        let (subcommand, options) = args.split_first().ok_or("`pipeline cloud` needs a subcommand")?;
+        self.run(self.subcommand(subcommand).args(options))
+    }
+
+    fn subcommand(&self, name: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["cloud", name]).env("PIPELINE_CLOUD_DIR", self.directory()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, command: &mut Command) -> Result<String, String> {
+        let finished = binary::Finished::from(command.output().map_err(|error| self.cannot_start(&error))?);
         if finished.code == 0 { Ok(finished.stdout) } else { Err(finished.stderr) }
+    }
+
+    fn cannot_start(&self, error: &std::io::Error) -> String {
+        format!("cannot start {}: {error}", self.program.display())
     }
 
     /// Its folder: what `PIPELINE_CLOUD_DIR` has to name.
@@ -131,7 +157,22 @@ impl Drop for LocalCloud {
                 eprintln!("pipeline cloud {}: {error}", command[0]);
             }
         }
+        if let Some(process) = &mut self.foreground {
+            // It was told to stop, or never answered.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
+}
+
+fn arguments(options: &LocalCloudOptions) -> Vec<String> {
+    let (runtime, speed) = (options.runtime.to_owned(), options.speed.to_string());
+    let mut arguments: Vec<String> = ["--port", "0", "--runtime"].map(str::to_owned).into();
+    arguments.extend([runtime, "--speed".to_owned(), speed]);
+    if options.inert {
+        arguments.push("--inert".to_owned());
+    }
+    arguments
 }
 
 /// Asks `question` until it has an answer.

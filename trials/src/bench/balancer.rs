@@ -148,7 +148,7 @@ backend app
 /// A cloud with a load balancer in front of `targets`, which are healthy.
 async fn cloud(bench: &Bench, targets: [SocketAddr; 2]) -> Result<LocalCloud, StepError> {
     let options = LocalCloudOptions { runtime: "simulated", speed: 60.0, inert: false };
-    let cloud = LocalCloud::start_by(bench.program.clone(), &options).map_err(StepError::Other)?;
+    let cloud = LocalCloud::serve_by(bench.program.clone(), &options).map_err(StepError::Other)?;
     let endpoint = endpoint(&cloud)?;
     let group = target_group(endpoint, targets).await?;
     let balancer = aws::create_load_balancer(endpoint, NAME).await?;
