@@ -65,6 +65,9 @@ pub const SERVICE: NameRule = NameRule { what: "a service", ..ANY };
 /// ECS `RegisterTaskDefinition`, parameter family.
 pub const TASK_FAMILY: NameRule = NameRule { what: "a task definition family", ..ANY };
 
+/// ECS `RegisterTaskDefinition`, the name in a container definition.
+pub const CONTAINER: NameRule = NameRule { what: "a container", ..ANY };
+
 /// IAM `CreateRole`, parameter RoleName.
 pub const ROLE: NameRule = NameRule { what: "a role", longest: 64, others: "_+=,.@-", ..ANY };
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use pipeline_aws::Aws;
 use pipeline_core::{
-    Cancellation, ConfigErrors, Engine, EngineError, LoadOptions, Pipeline, Plan, Run, RunReport,
-    StageFailure, StateStore, StoreError, Wait,
+    Cancellation, ConfigError, ConfigErrors, Engine, EngineError, LoadOptions, Pipeline, Plan, Run,
+    RunReport, StageFailure, StateStore, StoreError, Wait,
 };
 use pipeline_plugin_host::Plugins;
 use pipeline_sdk::{Mode, RunCommand, RunOutcome};
@@ -67,6 +67,9 @@ impl CommandError {
     fn exit(&self) -> Exit {
         match self {
             Self::Config(_) => Exit::Usage,
+            Self::Engine(EngineError::Plan(failures)) if failures.iter().all(|one| one.input.is_some()) => {
+                Exit::Usage
+            }
             Self::Engine(EngineError::Store(StoreError::Locked { .. })) => Exit::Locked,
             Self::Engine(EngineError::NotUndone { .. }) => Exit::Stuck,
             Self::NoSuchRun { .. } => Exit::Usage,
@@ -379,7 +382,7 @@ pub(crate) fn finish(result: Result<Exit, CommandError>, json: bool) -> Exit {
 /// An error as it is shown: with its place in the file where it has one, and what to do.
 fn explain(error: &CommandError) -> String {
     match error {
-        CommandError::Config(errors) => diagnose(errors),
+        CommandError::Config(errors) => diagnose(errors.errors()),
         CommandError::Engine(EngineError::Plan(failures)) => failures.iter().map(explain_stage).collect(),
         CommandError::Host(host) => with_help(&host.to_string(), host.help()),
         CommandError::Plugin(plugin) => with_help(&plugin.to_string(), plugin.help()),
@@ -388,7 +391,10 @@ fn explain(error: &CommandError) -> String {
 }
 
 fn explain_stage(failure: &StageFailure) -> String {
-    with_help(&failure.to_string(), failure.help.as_deref())
+    match &failure.place {
+        Some(place) => diagnose(std::slice::from_ref(place)),
+        None => with_help(&failure.to_string(), failure.help.as_deref()),
+    }
 }
 
 fn with_help(message: &str, help: Option<&str>) -> String {
@@ -396,12 +402,12 @@ fn with_help(message: &str, help: Option<&str>) -> String {
     format!("error: {message}\n{help}")
 }
 
-fn diagnose(errors: &ConfigErrors) -> String {
+fn diagnose(errors: &[ConfigError]) -> String {
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme);
     let mut text = String::new();
-    for error in errors.errors() {
+    for error in errors {
         // Writing to a string cannot fail; a diagnostic that cannot be drawn is said in words.
         if handler.render_report(&mut text, error).is_err() {
             text.push_str(&with_help(&error.to_string(), None));

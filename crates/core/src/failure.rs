@@ -2,6 +2,8 @@
 
 use pipeline_sdk::{StageError, StageName, with_causes};
 
+use crate::config::ConfigError;
+
 /// A stage that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("stage `{stage}`: {message}")]
@@ -12,11 +14,20 @@ pub struct StageFailure {
     pub message: String,
     /// What to do about it, if that is known.
     pub help: Option<String>,
+    /// The input that is wrong (dotted), if it is one.
+    pub input: Option<String>,
+    /// The failure once more, as a diagnostic with the place of that input in the file.
+    pub place: Option<ConfigError>,
 }
 
 impl StageFailure {
     pub(crate) fn of(stage: &StageName, error: &StageError) -> Self {
-        Self { stage: stage.clone(), message: with_causes(error), help: error.help().map(str::to_owned) }
+        let input = match error {
+            StageError::Input { field, .. } => Some(field.clone()),
+            _ => None,
+        };
+        let (message, help) = (with_causes(error), error.help().map(str::to_owned));
+        Self { stage: stage.clone(), message, help, input, place: None }
     }
 }
 

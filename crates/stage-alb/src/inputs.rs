@@ -29,9 +29,11 @@ pub struct AlbInputs {
     #[serde(default)]
     pub deletion_protection: bool,
     /// Port that the targets listen on.
+    #[schemars(range(min = 1))]
     #[serde(default = "port")]
     pub port: u16,
     /// Protocol that the targets speak: `HTTP` or `HTTPS`.
+    #[schemars(extend("enum" = ["HTTP", "HTTPS"]))]
     #[serde(default = "protocol")]
     pub protocol: String,
     /// How the load balancer finds out whether a target works.
@@ -55,12 +57,15 @@ pub struct AlbInputs {
     #[serde(default = "ssl_policy")]
     pub ssl_policy: String,
     /// Port of the HTTP listener.
+    #[schemars(range(min = 1))]
     #[serde(default = "http_port")]
     pub http_port: u16,
     /// Port of the HTTPS listener.
+    #[schemars(range(min = 1))]
     #[serde(default = "https_port")]
     pub https_port: u16,
     /// Port of a listener that gets a new version before production does. Default: there is none.
+    #[schemars(range(min = 1))]
     #[serde(default)]
     pub test_port: Option<u16>,
     /// Take over what has these names and was not made by this pipeline.
@@ -146,14 +151,48 @@ impl AlbInputs {
         if self.slow_start_seconds != 0 && !(30..=900).contains(&self.slow_start_seconds) {
             return Err(StageError::input("slow_start_seconds", "is 0, or 30 to 900"));
         }
-        if !["HTTP", "HTTPS"].contains(&self.protocol.as_str()) {
-            return Err(StageError::input("protocol", "is HTTP or HTTPS"));
+        if !check.path.starts_with('/') {
+            return Err(StageError::input("health_check.path", "begins with `/`"));
         }
+        if !are_status_codes(&check.status_codes) {
+            let message = "is a status code, a list like `200,204`, or a range like `200-299`, of 200 to 499";
+            return Err(StageError::input("health_check.status_codes", message));
+        }
+        self.check_ports()?;
         if self.certificate_arn.is_some() && self.certificate_domain.is_some() {
             return Err(StageError::input("certificate_domain", "goes without `certificate_arn`: set one"));
         }
         Ok(())
     }
+
+    /// Each listener has a port of its own.
+    fn check_ports(&self) -> Result<(), StageError> {
+        let encrypted = self.certificate_arn.is_some() || self.certificate_domain.is_some();
+        let ports = [
+            ("http_port", Some(self.http_port)),
+            ("https_port", encrypted.then_some(self.https_port)),
+            ("test_port", self.test_port),
+        ];
+        let taken = |port: u16, by: &str| {
+            ports.iter().find(|(name, other)| *name != by && *other == Some(port)).map(|(name, _)| *name)
+        };
+        for (name, port) in ports.iter().rev() {
+            if let Some(other) = port.and_then(|port| taken(port, name)) {
+                return Err(StageError::input(*name, format!("is the port of `{other}` already")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the load balancer takes `text` for the codes of a healthy answer:
+/// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Matcher.html>.
+fn are_status_codes(text: &str) -> bool {
+    let is_code = |code: &str| code.parse::<u16>().is_ok_and(|code| (200..=499).contains(&code));
+    text.split(',').all(|part| match part.split_once('-') {
+        Some((first, last)) => is_code(first) && is_code(last) && first <= last,
+        None => is_code(part),
+    })
 }
 
 #[cfg(test)]
@@ -174,9 +213,13 @@ mod tests {
         for (key, value) in [
             ("health_check", json!({ "timeout_seconds": 5 })),
             ("slow_start_seconds", json!(10)),
-            ("protocol", json!("http")),
+            ("health_check", json!({ "path": "health" })),
+            ("health_check", json!({ "status_codes": "2xx" })),
+            ("health_check", json!({ "status_codes": "200-500" })),
+            ("test_port", json!(80)),
         ] {
             assert!(inputs(key, value).check().is_err(), "{key}");
         }
+        assert!(inputs("test_port", json!(443)).check().is_ok(), "there is no HTTPS listener");
     }
 }

@@ -23,6 +23,7 @@ pub struct EcsInputs {
     #[serde(default)]
     pub container_name: Option<String>,
     /// Port that the app listens on.
+    #[schemars(range(min = 1))]
     #[serde(default = "port")]
     pub port: u16,
     /// CPU units of a task; 1024 are one vCPU.
@@ -32,11 +33,13 @@ pub struct EcsInputs {
     #[serde(default = "memory")]
     pub memory: u32,
     /// CPU architecture of the image: `X86_64` or `ARM64`.
+    #[schemars(extend("enum" = ["X86_64", "ARM64"]))]
     #[serde(default = "architecture")]
     pub architecture: String,
-    /// How many tasks run, if they are not scaled; with `scaling`, how many there are at first.
-    #[serde(default = "desired_count")]
-    pub desired_count: u32,
+    /// How many tasks run, if they are not scaled; with `scaling`, how many there are at first. Default: 1, or
+    /// `scaling.min`.
+    #[serde(default)]
+    pub desired_count: Option<u32>,
     /// Environment variables of the app.
     #[serde(default)]
     pub environment: BTreeMap<String, Maybe<String>>,
@@ -142,9 +145,6 @@ fn memory() -> u32 {
 fn architecture() -> String {
     "X86_64".into()
 }
-fn desired_count() -> u32 {
-    1
-}
 fn stop_timeout() -> u32 {
     30
 }
@@ -176,12 +176,22 @@ impl EcsInputs {
             let text = RETENTIONS.map(|days| days.to_string()).join(", ");
             return Err(StageError::input("log_retention_days", format!("is one of {text}")));
         }
-        match self.scaling {
-            Some(scaling) if scaling.min > scaling.max => {
-                Err(StageError::input("scaling.min", "is larger than `scaling.max`"))
-            }
+        let Some(Scaling { min, max, .. }) = self.scaling else { return Ok(()) };
+        if min > max {
+            return Err(StageError::input("scaling.min", "is larger than `scaling.max`"));
+        }
+        match self.desired_count {
+            Some(count) if !(min..=max).contains(&count) => Err(StageError::input(
+                "desired_count",
+                format!("is {count}, and `scaling` allows {min} to {max} tasks"),
+            )),
             _ => Ok(()),
         }
+    }
+
+    /// How many tasks there are at first.
+    pub(crate) fn first_count(&self) -> u32 {
+        self.desired_count.unwrap_or_else(|| self.scaling.map_or(1, |scaling| scaling.min))
     }
 
     /// Fargate takes certain pairs of CPU and memory only:
@@ -248,6 +258,10 @@ mod tests {
     fn impossible_values_are_refused_before_anything_is_changed() {
         assert!(inputs(json!({ "log_retention_days": 2 })).check().is_err());
         assert!(inputs(json!({ "scaling": { "min": 3, "max": 2 } })).check().is_err());
+        let scaling = json!({ "min": 2, "max": 6 });
+        assert!(inputs(json!({ "scaling": scaling, "desired_count": 9 })).check().is_err());
+        assert!(inputs(json!({ "scaling": scaling, "desired_count": 6 })).check().is_ok());
+        assert_eq!(inputs(json!({ "scaling": scaling })).first_count(), 2);
         assert!(inputs(json!({})).check().is_ok());
     }
 }

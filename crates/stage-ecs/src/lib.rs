@@ -108,8 +108,11 @@ impl Names {
         let canonical = cx.pipeline().canonical();
         let given = inputs.name.as_deref();
         let fit = |suffix, rule| names::fit(given, &canonical, suffix, rule);
-        let log_group = format!("/ecs/{}", given.unwrap_or(&canonical));
+        let log_group = inputs.log_group.clone();
+        let log_group = log_group.unwrap_or_else(|| format!("/ecs/{}", given.unwrap_or(&canonical)));
         names::LOG_GROUP.check("log_group", &log_group)?;
+        let container = inputs.container_name.clone().unwrap_or_else(|| cx.pipeline().name.clone());
+        names::CONTAINER.check("container_name", &container)?;
         Ok(Self {
             cluster: match &inputs.cluster {
                 Some(cluster) => cluster.clone(),
@@ -117,8 +120,8 @@ impl Names {
             },
             service: fit("", names::SERVICE)?,
             family: fit("", names::TASK_FAMILY)?,
-            container: inputs.container_name.clone().unwrap_or_else(|| cx.pipeline().name.clone()),
-            log_group: inputs.log_group.clone().unwrap_or(log_group),
+            container,
+            log_group,
             execution_role: fit("-execution", names::ROLE)?,
             task_role: fit("-task", names::ROLE)?,
         })
@@ -184,8 +187,14 @@ impl AwsStage for Ecs {
         resources.push(Box::new(Role::wanted(aws(), &names.task_role, task.as_ref(), &tags)));
         resources.push(Box::new(LogGroup::wanted(aws(), &names.log_group, inputs, &tags)));
         resources.push(Box::new(TaskDefinition::wanted(cx, aws(), &names, inputs, &tags)?));
-        resources.push(Box::new(Service::wanted(aws(), &names, inputs, &tags)));
-        resources.push(Box::new(ScalableTarget::wanted(aws(), &names, inputs.scaling.as_ref())));
+        let service = Box::new(Service::wanted(aws(), &names, inputs, &tags));
+        let target = Box::new(ScalableTarget::wanted(aws(), &names, inputs.scaling.as_ref()));
+        // Scaling needs the service. Where it is no longer wanted it has to go first, or it would still say how
+        // many tasks there are.
+        resources.extend(match inputs.scaling {
+            Some(_) => [service as Box<dyn Resource>, target],
+            None => [target as Box<dyn Resource>, service],
+        });
         Ok(resources)
     }
 

@@ -57,15 +57,13 @@ struct Start {
 
 impl Service {
     pub(crate) fn wanted(aws: Arc<Aws>, names: &Names, inputs: &EcsInputs, tags: &Tags) -> Self {
-        let first = inputs
-            .scaling
-            .map_or(inputs.desired_count, |scaling| inputs.desired_count.clamp(scaling.min, scaling.max));
+        let first = inputs.first_count();
         let mut desired = Attributes::of(json!({
             "health_check_grace_seconds": inputs.health_check_grace_seconds,
             "tags": tags.to_value(),
         }));
         if inputs.scaling.is_none() {
-            desired.set("desired_count", inputs.desired_count);
+            desired.set("desired_count", first);
         }
         let start = Start {
             task_definition: names.task_definition_id(),

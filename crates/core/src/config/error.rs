@@ -8,7 +8,7 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use super::document::Span;
 
 /// One thing that is wrong in the file.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ConfigError {
     message: String,
@@ -94,6 +94,11 @@ impl ConfigErrors {
             "run the command in the folder of `pipeline.toml`, or name the file with `--file PATH`",
         );
         Self { path: shown.to_string(), errors: vec![problem] }
+    }
+
+    /// The first of them, with its source.
+    pub(crate) fn into_first(self) -> Option<ConfigError> {
+        self.errors.into_iter().next()
     }
 
     /// The errors one by one; each is a diagnostic with its source.

@@ -13,7 +13,8 @@ use super::error::ConfigError;
 use super::nodes::{Findings, Kinds, Site, report_violations};
 use super::outline::OUTLINE;
 use super::{
-    Definition, LoadOptions, NotifierConfig, OnFailure, StageConfig, StageLimits, environment, suggestion,
+    Definition, LoadOptions, NotifierConfig, OnFailure, Source, StageConfig, StageLimits, environment,
+    suggestion,
 };
 use crate::expression::Scope;
 use crate::graph::Graph;
@@ -68,6 +69,7 @@ pub(super) fn load(text: &str, path: &Path, options: &LoadOptions) -> Result<Def
     Ok(Definition {
         id,
         state,
+        source: Source { path: path.display().to_string(), text: text.to_owned() },
         fingerprint: sha256(text),
         directory,
         on_failure: if keep { OnFailure::Keep } else { OnFailure::Rollback },

@@ -6,6 +6,7 @@ mod error;
 mod load;
 mod nodes;
 mod outline;
+mod place;
 mod schema;
 mod suggestion;
 
@@ -59,6 +60,8 @@ pub struct Pipeline {
 /// What a [`Pipeline`] holds.
 pub(crate) struct Definition {
     pub(crate) id: PipelineId,
+    /// What it was read from.
+    pub(crate) source: Source,
     /// SHA-256 of the file, in hexadecimal digits.
     pub(crate) fingerprint: String,
     pub(crate) directory: PathBuf,
@@ -76,6 +79,12 @@ pub(crate) struct Definition {
     /// References alone: whose outputs a stage reads.
     pub(crate) references: Graph,
     pub(crate) notifiers: Vec<NotifierConfig>,
+}
+
+/// The file as it was read.
+pub(crate) struct Source {
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 /// One `[stages.NAME]`.

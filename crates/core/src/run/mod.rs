@@ -210,7 +210,7 @@ impl Run {
         let planned = plan_all(&self.session, &nodes, &self.state, &self.cancel).await;
         let mut planned: Vec<_> = match planned {
             Ok(planned) => planned.into_iter().map(Some).collect(),
-            Err(PlanFailure::Stages(failures)) => return Err(EngineError::Plan(failures)),
+            Err(PlanFailure::Stages(failures)) => return Err(self.not_planned(failures)),
             Err(PlanFailure::Cancelled) => {
                 let unheard = self.session.emitter.unheard();
                 let why = unheard.map(|(name, message)| EngineError::Unheard { name, message });
@@ -241,7 +241,7 @@ impl Run {
         };
         match shared_resources(&plan) {
             failures if failures.is_empty() => Ok(plan),
-            failures => Err(EngineError::Plan(failures)),
+            failures => Err(self.not_planned(failures)),
         }
     }
 
@@ -251,7 +251,11 @@ impl Run {
             None => Nodes::new(definition, &self.registry, &self.state, mode),
             Some(deployed) => Nodes::redeploying(definition, &self.registry, &self.state, deployed),
         };
-        nodes.map_err(EngineError::Plan)
+        nodes.map_err(|failures| self.not_planned(failures))
+    }
+
+    fn not_planned(&self, failures: Vec<StageFailure>) -> EngineError {
+        EngineError::Plan(self.session.definition.locate(failures))
     }
 
     /// Does what `plan` says. On a failure what was done is undone, as the pipeline asks for.

@@ -50,9 +50,12 @@ impl Document {
         let image = inputs.image.to_value();
         let containers = match &inputs.task_definition {
             None => json!([container(names, inputs, region)]),
-            // The image may still be unknown: it is filled in when the stage is planned again.
-            Some(_) if inputs.image.known().is_none() => json!([{ "image": image }]),
-            Some(path) => own_file(cx, names, inputs, region, path)?,
+            Some(path) => {
+                let content = own_file(cx, names, inputs, region, path)?;
+                check(path, &content, names, inputs)?;
+                // The image may still be unknown: it is filled in when the stage is planned again.
+                if inputs.image.known().is_some() { content } else { json!([{ "image": image }]) }
+            }
         };
         Ok(Self {
             content: whole(names, inputs, containers),
@@ -180,6 +183,37 @@ fn own_file(
     }
 }
 
+/// The container that gets the traffic has to be in the user's file, with its port: the load balancer and the
+/// deployment name both.
+fn check(path: &str, content: &Value, names: &Names, inputs: &EcsInputs) -> Result<(), StageError> {
+    let refuse = |why: String| Err(StageError::input("task_definition", format!("{path} {why}")));
+    let containers = match content {
+        Value::Array(containers) => Some(containers),
+        whole => whole["containerDefinitions"].as_array(),
+    };
+    let Some(containers) = containers else {
+        return refuse("is an object without the list `containerDefinitions`".into());
+    };
+    let Some(container) = containers.iter().find(|one| one["name"] == *names.container) else {
+        let has = containers.iter().filter_map(|one| one["name"].as_str());
+        let has = has.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let has = if has.is_empty() { "none".to_owned() } else { has };
+        return refuse(format!(
+            "has no container `{}`, which is to get the traffic (it has {has}): use `${{name}}` there, or set \
+             `container_name`",
+            names.container
+        ));
+    };
+    let ports = container["portMappings"].as_array().into_iter().flatten();
+    if ports.map(|port| &port["containerPort"]).any(|port| *port == inputs.port) {
+        return Ok(());
+    }
+    refuse(format!(
+        "maps no port {} in the container `{}`: use `${{port}}` there, or set `port`",
+        inputs.port, names.container
+    ))
+}
+
 /// Everything around the containers; what the user's file says itself goes before it.
 fn whole(names: &Names, inputs: &EcsInputs, content: Value) -> Value {
     let mut whole = json!({
@@ -207,14 +241,9 @@ fn whole(names: &Names, inputs: &EcsInputs, content: Value) -> Value {
 mod tests {
     use super::*;
 
-    fn document(image: Value) -> Document {
-        let inputs = json!({
-            "image": image, "subnets": ["s"], "security_groups": ["g"], "target_group_arn": "t",
-            "environment": { "LEVEL": "info" },
-        });
-        let inputs: EcsInputs = serde_json::from_value(inputs).expect("reads");
+    fn names() -> Names {
         let text = |text: &str| text.to_owned();
-        let names = Names {
+        Names {
             cluster: text("web"),
             service: text("web"),
             family: text("web"),
@@ -222,7 +251,16 @@ mod tests {
             log_group: text("/ecs/web"),
             execution_role: text("web-execution"),
             task_role: text("web-task"),
-        };
+        }
+    }
+
+    fn document(image: Value) -> Document {
+        let inputs = json!({
+            "image": image, "subnets": ["s"], "security_groups": ["g"], "target_group_arn": "t",
+            "environment": { "LEVEL": "info" },
+        });
+        let inputs: EcsInputs = serde_json::from_value(inputs).expect("reads");
+        let names = names();
         Document {
             content: whole(&names, &inputs, json!([container(&names, &inputs, "eu-central-1")])),
             image: inputs.image.to_value(),
@@ -236,6 +274,28 @@ mod tests {
         let body = document(json!("a@sha256:b")).body("arn:execution", "arn:task", &[]).expect("body");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         insta::assert_json_snapshot!(body);
+    }
+
+    #[test]
+    fn an_own_file_without_the_container_of_the_traffic_is_refused() {
+        let said = |content: Value| {
+            let inputs = json!({
+                "image": "i", "subnets": [], "security_groups": [], "target_group_arn": "t", "port": 8080,
+            });
+            let inputs: EcsInputs = serde_json::from_value(inputs).expect("reads");
+            check("task.json", &content, &names(), &inputs).map_err(|error| error.to_string())
+        };
+        let container =
+            |name: &str, port: u16| json!({ "name": name, "portMappings": [{ "containerPort": port }] });
+        assert_eq!(said(json!([container("log", 1), container("app", 8080)])), Ok(()));
+        assert_eq!(said(json!({ "containerDefinitions": [container("app", 8080)] })), Ok(()));
+        let refused = |content| said(content).expect_err("refused");
+        assert!(
+            refused(json!([])).contains("has no container `app`, which is to get the traffic (it has none)")
+        );
+        assert!(refused(json!([container("web", 8080)])).contains("(it has `web`)"));
+        assert!(refused(json!([container("app", 80)])).contains("maps no port 8080 in the container `app`"));
+        assert!(refused(json!({ "family": "web" })).contains("without the list `containerDefinitions`"));
     }
 
     #[test]
