@@ -246,11 +246,24 @@ pub(crate) fn outputs<T: AwsStage>(
 ) -> Result<Outputs, StageError> {
     let values = write(&stage.outputs(cx, &listing.inputs, &listing.facts, known)?)?;
     let values = Attributes::of(values).iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    let existing = listing.resources.iter().filter_map(|resource| {
-        let attributes = known.existing(resource.id())?.to_value();
-        Some(Recorded { id: resource.id().clone(), attributes })
-    });
-    Ok(Outputs { values, resources: existing.collect() })
+    let mut resources = Vec::new();
+    for resource in &listing.resources {
+        resources.extend(to_remember(cx, resource.as_ref(), known)?);
+    }
+    Ok(Outputs { values, resources })
+}
+
+/// What the state is to remember of a resource that exists. What it remembers is ours: nothing where the inputs ask for
+/// none and it was not ours before, and no tag that somebody else has put there.
+fn to_remember(cx: &Context, resource: &dyn Resource, known: &Known) -> Result<Option<Recorded>, StageError> {
+    let id = resource.id();
+    let Some(mut attributes) = known.existing(id).cloned() else { return Ok(None) };
+    let desired = resource.desired(known)?;
+    if desired.is_none() && cx.prior().is_none_or(|prior| prior.resource(id).is_none()) {
+        return Ok(None);
+    }
+    forget_foreign(&mut attributes, &desired.unwrap_or_default(), &remembered(cx, id));
+    Ok(Some(Recorded { id: id.clone(), attributes: attributes.to_value() }))
 }
 
 /// What the state remembers of a resource.

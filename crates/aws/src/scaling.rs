@@ -37,10 +37,50 @@ impl SuspendedState {
         }
     }
 
+    /// Whether all of them are suspended, as they are while something is deployed.
+    pub fn all(self) -> bool {
+        self == Self::of_all(true)
+    }
+
     /// Whether any of them is suspended.
     pub fn any(self) -> bool {
         self != Self::default()
     }
+}
+
+/// The name of the policy that a pipeline gives a service.
+pub const POLICY: &str = "cpu";
+
+/// A policy that tracks a target.
+#[derive(Debug, Deserialize)]
+pub struct Policy {
+    /// What it tracks.
+    #[serde(rename = "TargetTrackingScalingPolicyConfiguration")]
+    pub tracking: Option<Tracking>,
+}
+
+/// What a policy tracks.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Tracking {
+    /// The value that is held.
+    pub target_value: f64,
+}
+
+/// The policy of the name [`POLICY`] that a service has.
+///
+/// # Errors
+/// Those of the call.
+pub async fn policy(aws: &Aws, resource: &str) -> Result<Option<Policy>, StageError> {
+    #[derive(Debug, Deserialize)]
+    struct Answer {
+        #[serde(default, rename = "ScalingPolicies")]
+        policies: Vec<Policy>,
+    }
+    let wanted = dimension(resource, json!({ "PolicyNames": [POLICY] }));
+    let operation = "application-autoscaling:DescribeScalingPolicies";
+    let answer: Answer = aws.autoscaling().call(operation, wanted).await?;
+    Ok(answer.policies.into_iter().next())
 }
 
 /// What Application Auto Scaling calls a service.

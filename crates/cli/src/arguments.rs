@@ -176,6 +176,9 @@ pub(crate) struct RollbackOptions {
     /// Deploy what this run had deployed, and change nothing else: its id, or the beginning or end of it.
     #[arg(long, value_name = "RUN")]
     pub(crate) to: Option<String>,
+    /// Do not ask, also where nothing would be left: the run to undo was the first.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// `pipeline history`

@@ -168,14 +168,15 @@ fn waiting(options: &LockOptions) -> Wait<'static> {
 fn listen_for_signals(cancel: Cancellation) -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
+    // `nohup` means it: listening would undo that.
+    let mut hang_up = if hang_ups_are_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
     tokio::spawn(async move {
         let mut seen = Vec::new();
         loop {
             let cause = tokio::select! {
                 _ = interrupt.recv() => "SIGINT",
                 _ = terminate.recv() => "SIGTERM",
-                _ = hang_up.recv() => "SIGHUP",
+                Some(_) = async { hang_up.as_mut()?.recv().await } => "SIGHUP",
             };
             if seen.contains(&cause) {
                 std::process::exit(AT_ONCE);
@@ -185,6 +186,14 @@ fn listen_for_signals(cancel: Cancellation) -> io::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Whether the process was started to ignore SIGHUP, as far as that can be told: Linux says it in
+/// `/proc/self/status`, a bit for each signal from 1.
+fn hang_ups_are_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 async fn try_plan(options: &PlanOptions) -> Result<Exit, CommandError> {
@@ -250,6 +259,13 @@ async fn try_rollback(options: &RollbackOptions) -> Result<Exit, CommandError> {
     }
     let undoing = site.engine.begin_rollback(target, cancel, wait).await?;
     site.show(undoing.plan())?;
+    if undoing.removes_everything()
+        && !options.yes
+        && let Err(error) = confirm(&site).await
+    {
+        undoing.decline().await;
+        return Err(error);
+    }
     site.conclude(undoing.apply().await)
 }
 
@@ -260,7 +276,7 @@ async fn try_destroy(options: &DestroyOptions) -> Result<Exit, CommandError> {
     site.show(&plan)?;
     if !plan.is_empty()
         && !options.yes
-        && let Err(error) = confirm(&site.pipeline)
+        && let Err(error) = confirm(&site).await
     {
         run.decline().await;
         return Err(error);
@@ -270,14 +286,23 @@ async fn try_destroy(options: &DestroyOptions) -> Result<Exit, CommandError> {
 
 /// Asks for the name of what is to be removed: a `y` is typed too quickly. The question goes to standard
 /// error, where it is seen also when standard output is a file.
-fn confirm(pipeline: &Pipeline) -> Result<(), CommandError> {
+async fn confirm(site: &Site) -> Result<(), CommandError> {
     if !io::stdin().is_terminal() {
         return Err(CommandError::NotConfirmed);
     }
-    let wanted = pipeline.id().canonical();
+    let wanted = site.pipeline.id().canonical();
     write!(io::stderr(), "Type {wanted} to remove all of this: ")?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
+    let typed = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).map(|_| answer)
+    });
+    let answer = tokio::select! {
+        typed = typed => typed.map_err(io::Error::other)??,
+        () = site.cancel.requested() => {
+            writeln!(io::stderr())?;
+            return Err(EngineError::Cancelled.into());
+        }
+    };
     if answer.trim() == wanted { Ok(()) } else { Err(CommandError::Declined { wanted }) }
 }
 

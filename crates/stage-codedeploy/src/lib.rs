@@ -213,6 +213,10 @@ impl AwsStage for CodeDeploy {
             Box::new(Application::wanted(aws(), &name, &tags)),
             Box::new(Group::wanted(aws(), &name, inputs, role_id)),
         ];
+        if cx.mode() == Mode::Converge {
+            // Also where it is not deployed yet: a first run would find it out at its very end.
+            deployment::check_app_spec(cx, &self.aws, inputs)?;
+        }
         if facts.service_exists && cx.mode() != Mode::Destroy {
             let plan = Plan::of(cx, &self.aws, &name, inputs)?;
             resources.push(Box::new(Deployment::wanted(aws(), plan, inputs)));

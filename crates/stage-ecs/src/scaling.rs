@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use pipeline_aws::scaling::{SuspendedState, dimension, resource_id, scalable_target};
+use pipeline_aws::scaling::{POLICY, SuspendedState, dimension, policy, resource_id, scalable_target};
 use pipeline_aws::{Attributes, Aws, Known, Ownership, Reading, Resource};
 use pipeline_sdk::{Context, Recorded, ResourceId, StageError, Value, async_trait, json};
 use serde::Deserialize;
@@ -13,9 +13,6 @@ use serde::Deserialize;
 use crate::{Names, Scaling};
 
 pub(crate) const KIND: &str = "application-autoscaling:scalable-target";
-
-/// The name of the one policy that the stage owns.
-const POLICY: &str = "cpu";
 
 pub(crate) struct ScalableTarget {
     aws: Arc<Aws>,
@@ -39,13 +36,6 @@ impl ScalableTarget {
 
     pub(crate) fn recorded(aws: Arc<Aws>, recorded: &Recorded) -> Self {
         Self { aws, id: recorded.id.clone(), desired: None }
-    }
-
-    async fn policy(&self) -> Result<Option<Policy>, StageError> {
-        let wanted = dimension(&self.id.name, json!({ "PolicyNames": [POLICY] }));
-        let operation = "application-autoscaling:DescribeScalingPolicies";
-        let answer: Policies = self.aws.autoscaling().call(operation, wanted).await?;
-        Ok(answer.scaling_policies.into_iter().next())
     }
 
     async fn tell(&self, operation: &'static str, more: Value) -> Result<(), StageError> {
@@ -76,26 +66,6 @@ impl ScalableTarget {
     }
 }
 
-/// The answer of DescribeScalingPolicies.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Policies {
-    #[serde(default)]
-    scaling_policies: Vec<Policy>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Policy {
-    #[serde(rename = "TargetTrackingScalingPolicyConfiguration")]
-    tracking: Option<Tracking>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Tracking {
-    target_value: f64,
-}
-
 #[derive(Deserialize)]
 struct Numbers {
     min: i32,
@@ -121,7 +91,8 @@ impl Resource for ScalableTarget {
     }
 
     async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
-        let (target, policy) = futures::try_join!(scalable_target(&self.aws, &self.id.name), self.policy())?;
+        let name = &self.id.name;
+        let (target, policy) = futures::try_join!(scalable_target(&self.aws, name), policy(&self.aws, name))?;
         let Some(target) = target else { return Ok(None) };
         let tracking = policy.and_then(|policy| policy.tracking);
         let percent = tracking.map_or(Value::Null, |tracking| whole(tracking.target_value));

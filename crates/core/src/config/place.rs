@@ -9,9 +9,12 @@ use super::{Definition, Source};
 use crate::failure::StageFailure;
 
 impl Definition {
-    /// Gives the failures that name an input their place in the file.
-    pub(crate) fn locate(&self, mut failures: Vec<StageFailure>) -> Vec<StageFailure> {
+    /// The failures as they may be told: without secrets, and with the place of the input that one is about.
+    pub(crate) fn tellable(&self, mut failures: Vec<StageFailure>) -> Vec<StageFailure> {
+        let redactor = &self.scope.redactor;
         for failure in &mut failures {
+            failure.message = redactor.text(&failure.message);
+            failure.help = failure.help.as_ref().map(|help| redactor.text(help));
             failure.place = self.source.place(failure);
         }
         failures

@@ -12,8 +12,8 @@ pub enum JournalError {
     /// A line is not what was written.
     #[error(
         "line {line} of the journal is damaged: {reason}. What the run did after it cannot be told from \
-         the journal. See with `pipeline plan` what is in the world, put right what is wrong, and move \
-         the journal out of the way"
+         the journal. Move the journal out of the way, but keep it; then see with `pipeline plan` what is in the \
+         world: `pipeline run` goes on from there"
     )]
     Damaged {
         /// The line, from 1.
@@ -23,8 +23,9 @@ pub enum JournalError {
     },
     /// A record cannot follow those before it.
     #[error(
-        "record {seq} of the journal cannot follow what is before it: {reason}. See with `pipeline plan` \
-         what is in the world, put right what is wrong, and move the journal out of the way"
+        "record {seq} of the journal cannot follow what is before it: {reason}. Move the journal \
+         out of the way, but keep it; then see with `pipeline plan` what is in the world: `pipeline run` goes on \
+         from there"
     )]
     Illegal {
         /// The record.

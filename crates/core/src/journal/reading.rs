@@ -199,8 +199,9 @@ mod tests {
         let (text, ends, _) = text(3);
         let mut changed = text.clone();
         changed[ends[1] + 60] ^= 1;
-        let way_out = "What the run did after it cannot be told from the journal. See with `pipeline plan` what \
-                       is in the world, put right what is wrong, and move the journal out of the way";
+        let way_out = "What the run did after it cannot be told from the journal. Move the journal out of the \
+                       way, but keep it; then see with `pipeline plan` what is in the world: `pipeline run` goes on \
+                       from there";
         let damaged = |bytes: &[u8]| read(bytes).expect_err("damaged").to_string();
         let said = format!("line 3 of the journal is damaged: its checksum is wrong. {way_out}");
         assert_eq!(damaged(&changed), said);

@@ -17,7 +17,7 @@ use crate::node::Session;
 use crate::notify::{NamedNotifier, Notifications, NotifyLimits};
 use crate::recorder::RunRecorder;
 use crate::state::{State, encode};
-use crate::store::{Holder, StateLock, StateStore, Wait};
+use crate::store::{Holder, StateLock, StateStore, StoreError, Wait};
 
 /// Begins runs of one pipeline.
 pub struct Engine {
@@ -114,7 +114,11 @@ impl Engine {
     ) -> Result<Ground, EngineError> {
         let holder = Holder::this_process(RunId::generate());
         let environment = &self.pipeline.inner.id.environment;
-        let lock: Arc<dyn StateLock> = self.store.lock(environment, &holder, wait).await?.into();
+        let lock = self.store.lock(environment, &holder, wait.unless(cancel.token().clone())).await;
+        let lock: Arc<dyn StateLock> = match lock {
+            Err(StoreError::Locked { .. }) if cancel.is_requested() => return Err(EngineError::Cancelled),
+            lock => lock?.into(),
+        };
         let state = State::empty(self.pipeline.inner.id.clone());
         let mut ground = Ground { lock, holder, runs: Vec::new(), state, target, cancel };
         let loaded = self.load(&mut ground).await;
@@ -208,7 +212,7 @@ impl Engine {
 
     pub(super) fn runs<'a>(&'a self, ground: &'a Ground) -> Runs<'a> {
         let environment = &self.pipeline.inner.id.environment;
-        Runs { store: self.store.as_ref(), environment, ids: &ground.runs }
+        Runs { store: self.store.as_ref(), environment, ids: &ground.runs, last: ground.state.run }
     }
 
     pub(super) fn start(
@@ -218,7 +222,7 @@ impl Engine {
         notifiers: Vec<NamedNotifier>,
     ) -> Result<Run, EngineError> {
         let Ground { lock, holder, runs, state, target, cancel } = ground;
-        let newest = runs.last().copied();
+        let newest = runs.last().copied().max(state.run);
         let id = newest.map_or(holder.run, |newest| holder.run.after(newest));
         runs.push(id);
         let definition = self.pipeline.inner.clone();

@@ -255,7 +255,7 @@ impl Run {
     }
 
     fn not_planned(&self, failures: Vec<StageFailure>) -> EngineError {
-        EngineError::Plan(self.session.definition.locate(failures))
+        EngineError::Plan(self.session.definition.tellable(failures))
     }
 
     /// Does what `plan` says. On a failure what was done is undone, as the pipeline asks for.
@@ -289,6 +289,7 @@ impl Run {
     async fn end(&mut self, mut report: RunReport) -> RunReport {
         let redactor = &self.session.definition.scope.redactor;
         report.error = report.error.map(|error| redactor.text(&error));
+        report.help = report.help.map(|help| redactor.text(&help));
         report.left_over = report.left_over.iter().map(|line| redactor.text(line)).collect();
         self.life = RunState::Ended(report.outcome);
         // A run that could not save is not over: the next one has to look after it.
@@ -402,7 +403,7 @@ impl Run {
         emitter.emit(Event::RunFinished { outcome, elapsed_ms, error, left_over });
         if let Some(notifications) = emitter.end_notifications() {
             for name in notifications.flush().await {
-                tracing::warn!(notifier = name, "a notifier did not take all events before the run ended");
+                emitter.warn(format!("the notifier `{name}` did not take all events before the run ended"));
             }
         }
     }

@@ -18,11 +18,26 @@ pub(crate) struct Runs<'a> {
     pub(crate) environment: &'a str,
     /// Those that have a journal, oldest first.
     pub(crate) ids: &'a [RunId],
+    /// The one that changed the state last.
+    pub(crate) last: Option<RunId>,
 }
 
 impl Runs<'_> {
     fn journal(&self, run: RunId) -> Box<dyn JournalFile> {
         self.store.journal(self.environment, run)
+    }
+
+    /// The run that changed the state last, if its journal is not there any more: somebody moved it out of the way,
+    /// because it was damaged.
+    fn missing(&self) -> Option<RunId> {
+        self.last.filter(|last| !self.ids.contains(last))
+    }
+
+    /// The runs, newest first, down to one that is missing: what was before it is what it looked after, and nothing of
+    /// that may be gone on with or undone a second time.
+    fn newest_first(&self) -> impl Iterator<Item = RunId> {
+        let missing = self.missing();
+        self.ids.iter().rev().copied().take_while(move |run| missing.is_none_or(|missing| *run > missing))
     }
 }
 
@@ -44,7 +59,7 @@ impl Earlier {
     /// The newest run that had a plan, if it is unfinished. All before it are looked after: every run begins with
     /// that. One that did not come to a plan has done nothing, and looked after nothing.
     pub(crate) async fn unfinished(runs: &Runs<'_>) -> Result<Option<Self>, EngineError> {
-        for &run in runs.ids.iter().rev() {
+        for run in runs.newest_first() {
             let earlier = Self::read(runs, run).await?;
             if earlier.recovered.plan.is_some() {
                 return Ok(earlier.recovered.is_unfinished().then_some(earlier));
@@ -56,7 +71,7 @@ impl Earlier {
     /// The newest run whose work is still there and can be undone.
     pub(crate) async fn undoable(runs: &Runs<'_>) -> Result<Self, EngineError> {
         let mut looked_after = Vec::new();
-        for &run in runs.ids.iter().rev() {
+        for run in runs.newest_first() {
             let earlier = Self::read(runs, run).await?;
             let Recovered { began: Some(began), plan: Some(_), .. } = &earlier.recovered else { continue };
             if let Some(inherited) = &began.inherits {
@@ -81,7 +96,10 @@ impl Earlier {
             }
             return Ok(earlier);
         }
-        Err(EngineError::NothingToUndo("no run has left anything that could be undone".to_owned()))
+        Err(EngineError::NothingToUndo(match runs.missing() {
+            Some(run) => format!("the journal of run {run}, which made what is there, is missing"),
+            None => "no run has left anything that could be undone".to_owned(),
+        }))
     }
 
     /// Keeps the process of the run, should it still live, from writing to its journal.
@@ -161,6 +179,31 @@ impl Earlier {
             undo
         };
         self.recovered.plan.iter().flat_map(|plan| &plan.stages).map(undo).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn nothing_older_than_a_run_whose_journal_is_missing_is_looked_at() {
+        let store = MemoryStore::default();
+        let mut ids = vec![RunId::generate()];
+        for _ in 0..3 {
+            ids.push(RunId::generate().after(ids[ids.len() - 1]));
+        }
+        let runs = |ids: &[RunId], last| {
+            let runs = Runs { store: &store, environment: "local", ids, last };
+            (runs.newest_first().collect::<Vec<_>>(), runs.missing())
+        };
+        let backwards = |ids: &[RunId]| ids.iter().rev().copied().collect::<Vec<_>>();
+        assert_eq!(runs(&ids, None), (backwards(&ids), None));
+        assert_eq!(runs(&ids, Some(ids[1])), (backwards(&ids), None));
+        let rest = [ids[0], ids[2], ids[3]];
+        assert_eq!(runs(&rest, Some(ids[1])), (vec![ids[3], ids[2]], Some(ids[1])));
+        assert_eq!(runs(&ids[..2], Some(ids[3])), (vec![], Some(ids[3])));
     }
 }
 

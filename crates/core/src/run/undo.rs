@@ -166,7 +166,9 @@ impl Engine {
         };
         run.life = run.life.next(RunEvent::Plan)?.next(RunEvent::PlanReady)?;
         let cause = if cut_off { "it was cut off" } else { "asked for by `pipeline rollback`" };
-        Ok(Undoing { cause: format!("run {}: {cause}", earlier.run), run, plan, nodes })
+        let cause = format!("run {}: {cause}", earlier.run);
+        let removes_everything = !cut_off && run.before.stages.is_empty();
+        Ok(Undoing { cause, run, plan, nodes, removes_everything })
     }
 }
 
@@ -184,6 +186,7 @@ pub struct Undoing {
     plan: Plan,
     nodes: Nodes,
     cause: String,
+    removes_everything: bool,
 }
 
 impl Undoing {
@@ -192,9 +195,19 @@ impl Undoing {
         &self.plan
     }
 
+    /// Whether nothing will be left: the earlier run was the first one, and came to its end.
+    pub fn removes_everything(&self) -> bool {
+        self.removes_everything && !self.plan.is_empty()
+    }
+
+    /// Ends without undoing anything, because the user does not want it.
+    pub async fn decline(self) {
+        self.run.decline().await;
+    }
+
     /// Undoes the earlier run as far as that is possible. A cancellation does not stop it.
     pub async fn apply(self) -> RunReport {
-        let Self { mut run, plan, nodes, cause } = self;
+        let Self { mut run, plan, nodes, cause, .. } = self;
         let recorder = run.session.recorder.clone();
         run.session.emitter.emit(Event::Planned { changes: plan.changes().count() });
         let plan = recorder.note_plan(plan);

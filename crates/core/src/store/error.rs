@@ -6,7 +6,10 @@ use super::Holder;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another run holds the lock.
-    #[error("another run works on `{environment}`{}; wait until it ends", said(.holder))]
+    #[error(
+        "another run works on `{environment}`{}; wait until it ends, or let `--lock-timeout 10m` wait. If its process \
+         is gone, `pipeline lock status` says when its lock ends", said(.holder)
+    )]
     Locked {
         /// The environment.
         environment: String,

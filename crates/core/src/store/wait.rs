@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use pipeline_sdk::CancellationToken;
 use rand::Rng as _;
 use tokio::time::{Instant, sleep};
 
@@ -19,6 +20,8 @@ type Told<'a> = Box<dyn FnMut(Option<&Holder>) + Send + 'a>;
 pub struct Wait<'a> {
     timeout: Duration,
     told: Told<'a>,
+    /// Whoever waits wants it no longer.
+    given_up: CancellationToken,
 }
 
 impl<'a> Wait<'a> {
@@ -29,7 +32,14 @@ impl<'a> Wait<'a> {
 
     /// Waits for up to `timeout`. `told` is called once, with the holder, if there is a wait at all.
     pub fn at_most(timeout: Duration, told: impl FnMut(Option<&Holder>) + Send + 'a) -> Self {
-        Self { timeout, told: Box::new(told) }
+        Self { timeout, told: Box::new(told), given_up: CancellationToken::new() }
+    }
+
+    /// Stops to wait when `given_up` is cancelled. An attempt that has begun is not cut short: it may get the lock.
+    #[must_use]
+    pub fn unless(mut self, given_up: CancellationToken) -> Self {
+        self.given_up = given_up;
+        self
     }
 
     /// Tries until it works, something else is wrong or the time is over. An attempt after a wait gets
@@ -47,12 +57,17 @@ impl<'a> Wait<'a> {
             let result = attempt(since).await;
             let left = deadline.saturating_duration_since(Instant::now());
             match result {
-                Err(StoreError::Locked { holder, .. }) if !left.is_zero() => {
+                Err(StoreError::Locked { holder, .. })
+                    if !left.is_zero() && !self.given_up.is_cancelled() =>
+                {
                     if since.is_none() {
                         (self.told)(holder.as_ref());
                     }
                     let pause = Duration::from_millis(rand::rng().random_range(PAUSE));
-                    sleep(pause.min(left)).await;
+                    tokio::select! {
+                        () = self.given_up.cancelled() => {}
+                        () = sleep(pause.min(left)) => {}
+                    }
                     since = Some(Timestamp::now());
                 }
                 result => return result,

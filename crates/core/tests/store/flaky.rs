@@ -1,9 +1,10 @@
 //! An object store behind a bad network.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -16,7 +17,7 @@ use object_store::{
 use pipeline_sdk::async_trait;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// What happens to the next writes, first to last; the rest goes well.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,11 +49,28 @@ pub(crate) struct Flaky {
     network: Arc<Mutex<Network>>,
     /// Every content of a `state.json` that was written.
     pub(crate) states: Arc<Mutex<Vec<Bytes>>>,
+    clock: Arc<Clock>,
+}
+
+/// The clock of the store, which passes as the tests' time does.
+struct Clock {
+    since: Instant,
+    /// When each object was written, to the second, as the header of HTTP has it.
+    written: Mutex<HashMap<Path, SystemTime>>,
+}
+
+impl Clock {
+    /// It is set wrong, as far as everybody else is concerned.
+    fn date(&self, location: &Path) {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(self.since.elapsed().as_secs());
+        self.written.lock().unwrap().insert(location.clone(), now);
+    }
 }
 
 impl Flaky {
     pub(crate) fn new() -> Self {
-        Self { inner: Arc::new(InMemory::new()), network: Arc::default(), states: Arc::default() }
+        let clock = Arc::new(Clock { since: Instant::now(), written: Mutex::default() });
+        Self { inner: Arc::new(InMemory::new()), network: Arc::default(), states: Arc::default(), clock }
     }
 
     /// Another client of the same store, over a network that fails at random.
@@ -108,6 +126,9 @@ impl Flaky {
         }
         let bytes = Bytes::from(payload.clone());
         let result = self.inner.put_opts(&location, payload, options).await;
+        if result.is_ok() {
+            self.clock.date(&location);
+        }
         if result.is_ok() && location.filename() == Some("state.json") {
             self.states.lock().unwrap().push(bytes);
         }
@@ -155,7 +176,12 @@ impl ObjectStore for Flaky {
         if cut {
             std::future::pending::<()>().await;
         }
-        let result = self.inner.get_opts(location, options).await;
+        let mut result = self.inner.get_opts(location, options).await;
+        if let Ok(found) = &mut result
+            && let Some(written) = self.clock.written.lock().unwrap().get(location)
+        {
+            found.meta.last_modified = (*written).into();
+        }
         // The answer may be old when it arrives.
         sleep(takes).await;
         result

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
 
-use crate::flaky::Flaky;
+use crate::flaky::{Fault, Flaky};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -65,18 +65,35 @@ async fn a_holder_that_is_cut_off_stops_before_another_one_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_look_does_not_take_a_lock_over() {
+async fn a_store_that_does_not_tell_the_time_has_its_lock_watched() {
     let network = Flaky::new();
     let one = network.other();
     let first = store(&one).lock("local", &holder(), patiently()).await.unwrap();
     one.cut(true);
     sleep(LEASE * 10).await;
-    // Whoever just came has not seen anything for long enough.
+    // Whoever just came has not seen anything for long enough, and is not told how old it is.
+    network.fail(&[Fault::Refused]);
     let second = store(&network);
     assert!(matches!(second.try_lock("local", &holder()).await.map(|_| ()), Err(StoreError::Locked { .. })));
     sleep(LEASE + Duration::from_millis(1)).await;
     assert!(second.try_lock("local", &holder()).await.unwrap().is_held());
     assert!(!first.is_held());
+}
+
+/// One look is enough where the store dates the lock far back enough, by its own clock.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_was_not_renewed_for_its_life_is_taken_at_once() {
+    let network = Flaky::new();
+    let dead = network.other();
+    let lock = store(&dead).try_lock("local", &holder()).await.unwrap();
+    dead.cut(true);
+    sleep(LEASE).await;
+    let early = store(&network.other()).try_lock("local", &holder()).await.map(|_| ());
+    assert!(matches!(early, Err(StoreError::Locked { .. })), "its last renewal may have been a second ago");
+    sleep(Duration::from_secs(4)).await;
+    let next = store(&network.other()).try_lock("local", &holder()).await.unwrap();
+    assert!(next.is_held() && !lock.is_held());
+    assert_eq!(next.epoch(), lock.epoch() + 1);
 }
 
 #[tokio::test(start_paused = true)]

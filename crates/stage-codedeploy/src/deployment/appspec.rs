@@ -40,6 +40,35 @@ pub(super) fn content(own: Option<&str>, target: &Target<'_>) -> Result<(String,
     Ok((text, digest))
 }
 
+/// Refuses a user's own AppSpec (JSON or YAML) that is none of an ECS service, or sends the traffic elsewhere than the
+/// stage's inputs say.
+pub(super) fn check(own: &str, container: Option<&String>, port: Option<u16>) -> Result<(), StageError> {
+    let (text, _) = content(Some(own), &Target::default())?;
+    let mut spec: Value = serde_json::from_str(&text).map_err(|error| unusable(&error.to_string()))?;
+    let Some(balancer) = properties(&mut spec).and_then(|properties| get(properties, "LoadBalancerInfo"))
+    else {
+        return Ok(());
+    };
+    let named = get(balancer, "ContainerName").and_then(|name| name.as_str().map(str::to_owned));
+    if let (Some(named), Some(container)) = (named, container)
+        && named != *container
+    {
+        return Err(differs("ContainerName", &named, "container_name", container));
+    }
+    let number = get(balancer, "ContainerPort").and_then(|port| port.as_u64());
+    match (number, port) {
+        (Some(number), Some(port)) if number != u64::from(port) => {
+            Err(differs("ContainerPort", &number.to_string(), "container_port", &port.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn differs(key: &str, says: &str, input: &str, is: &str) -> StageError {
+    let message = format!("the file says {key} {says}, and `{input}` is {is}: one of them has to change");
+    StageError::input("app_spec", message)
+}
+
 fn unusable(why: &str) -> StageError {
     StageError::input("app_spec", format!("the file is no AppSpec of an ECS service: {why}"))
 }
@@ -135,6 +164,20 @@ Hooks:
             let error = content(Some(own), &Target::default()).expect_err("refused").to_string();
             assert!(error.starts_with("`app_spec`: the file is no AppSpec"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_that_sends_the_traffic_elsewhere_is_refused() {
+        let own = |name: &str, port: u16| {
+            let balancer = format!("LoadBalancerInfo: {{ ContainerName: {name}, ContainerPort: {port} }}");
+            format!("Resources: [{{ s: {{ Type: 'AWS::ECS::Service', Properties: {{ {balancer} }} }} }}]")
+        };
+        let web = "web".to_owned();
+        let said = |text: String| check(&text, Some(&web), Some(8080)).map_err(|error| error.to_string());
+        assert_eq!(said(own("web", 8080)), Ok(()));
+        assert!(said(own("web", 9999)).expect_err("refused").contains("`container_port` is 8080"));
+        assert!(said(own("app", 8080)).expect_err("refused").contains("`container_name` is web"));
+        assert!(check(&own("app", 80), None, None).is_ok(), "what is not known yet is no difference");
     }
 
     #[test]

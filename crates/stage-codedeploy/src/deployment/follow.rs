@@ -36,6 +36,9 @@ const ACTIVE: [DeploymentStatus; 5] = [
     DeploymentStatus::Ready,
 ];
 
+/// How the descriptions of all deployments begin that runs of pipelines create.
+const BY_A_RUN: &str = "pipeline run ";
+
 /// Deploys on behalf of one stage.
 pub(super) struct Deploying<'a> {
     pub(super) aws: &'a Aws,
@@ -123,33 +126,37 @@ impl Deploying<'_> {
         .await
     }
 
-    /// How deployments of this run are told from others.
     fn description(&self) -> String {
-        format!("pipeline run {}", self.cx.run())
+        format!("{BY_A_RUN}{}", self.cx.run())
     }
 
     /// The active deployment of the group, if it deploys the same thing: then it is ours, from an
-    /// answer that was lost or a run that was killed. Another one is waited for.
+    /// answer that was lost or a run that was killed. One of a run that was killed which deploys something else is
+    /// stopped; one of somebody else is waited for.
     async fn active(&self, digest: &str) -> Result<Option<String>, StageError> {
         for (id, info) in self.all_active().await? {
             let spec = info.revision().and_then(RevisionLocation::app_spec_content);
             if spec.and_then(AppSpecContent::sha256) == Some(digest) {
                 return Ok(Some(id));
             }
+            if is_of_a_run(&info) {
+                self.stop(&id).await?;
+                continue;
+            }
             self.cx.note(format!("waiting for deployment {id}, which holds the group"));
         }
         Ok(None)
     }
 
-    /// Stops the deployments of this run that still go on, and waits until their traffic is back.
-    pub(super) async fn stop_ours(&self) -> Result<(), StageError> {
-        let ours = self.description();
+    /// Stops the deployments that runs of this pipeline have begun and nobody watches any more, waits until their
+    /// traffic is back, and lets the service scale again.
+    pub(super) async fn stop_abandoned(&self) -> Result<(), StageError> {
         for (id, info) in self.all_active().await? {
-            if info.description() == Some(&ours) {
+            if is_of_a_run(&info) {
                 self.stop(&id).await?;
             }
         }
-        Ok(())
+        scaling::resume_abandoned(self.aws, self.plan).await
     }
 
     /// The deployments that hold the group; none where the group is gone.
@@ -306,6 +313,12 @@ impl Deploying<'_> {
 }
 
 /// One deployment at a time per group; the code is matched, because the text names the deployment.
+/// Whether a run of this pipeline created it. Only one run of an environment goes on at a time: it is this one's, or that
+/// of one that has ended.
+fn is_of_a_run(deployment: &DeploymentInfo) -> bool {
+    deployment.description().is_some_and(|description| description.starts_with(BY_A_RUN))
+}
+
 fn is_busy(error: &StageError) -> bool {
     AwsError::behind(error).is_some_and(|aws| aws.is(&["DeploymentLimitExceededException"]))
 }

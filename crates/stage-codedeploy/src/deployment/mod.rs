@@ -62,6 +62,12 @@ impl Plan {
     }
 }
 
+/// Refuses an own AppSpec that cannot be deployed, also while the service is not there yet.
+pub(crate) fn check_app_spec(cx: &Context, aws: &Aws, inputs: &CodeDeployInputs) -> Result<(), StageError> {
+    let Some(text) = app_spec(cx, aws, inputs)? else { return Ok(()) };
+    appspec::check(&text, inputs.container_name.known(), inputs.container_port.known().copied())
+}
+
 /// The user's AppSpec with its variables filled in. `${task_definition}` stays: a deployment puts the
 /// task definition in, whatever stands there.
 fn app_spec(cx: &Context, aws: &Aws, inputs: &CodeDeployInputs) -> Result<Option<String>, StageError> {
@@ -243,9 +249,9 @@ impl Resource for Deployment {
         self.deploying(cx).deploy(&target(&self.plan, observed, desired)?).await
     }
 
-    /// A deployment of this run that nobody watches any more would shift traffic after all.
+    /// A deployment that nobody watches any more, of this run or of one that was killed, would shift traffic after all.
     async fn before_undo(&self, cx: &Context) -> Result<(), StageError> {
-        self.deploying(cx).stop_ours().await
+        self.deploying(cx).stop_abandoned().await
     }
 
     /// The service goes by the stage that made it.

@@ -3,10 +3,10 @@
 //! A change of the desired count in the middle of a deployment can fail it, or leave the wrong count:
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-bluegreen.html>. A run
 //! that is killed before it resumes leaves it suspended; the stage that owns the scalable target then
-//! plans to resume it.
+//! plans to resume it, and whoever undoes the run resumes it here.
 
 use pipeline_aws::Aws;
-use pipeline_aws::scaling::{SuspendedState, dimension, resource_id, scalable_target};
+use pipeline_aws::scaling::{SuspendedState, dimension, policy, resource_id, scalable_target};
 use pipeline_sdk::{Context, Progress, ProgressLevel, StageError, json};
 
 use super::Plan;
@@ -28,7 +28,10 @@ pub(super) async fn suspend<'a>(
     let Some(target) = scalable_target(aws, &resource).await? else {
         return Ok(Suspended { aws, resource, before: None });
     };
-    let before = target.suspended_state;
+    let before = match is_left_behind(aws, &resource, target.suspended_state).await? {
+        true => SuspendedState::of_all(false),
+        false => target.suspended_state,
+    };
     let done = set(aws, &resource, SuspendedState::of_all(true)).await;
     let suspended = Suspended { aws, resource, before: Some(before) };
     if let Err(error) = done {
@@ -37,6 +40,22 @@ pub(super) async fn suspend<'a>(
         return Err(error);
     }
     Ok(suspended)
+}
+
+/// Resumes what a run left suspended that was killed in the middle of a deployment.
+pub(super) async fn resume_abandoned(aws: &Aws, plan: &Plan) -> Result<(), StageError> {
+    let resource = resource_id(&plan.cluster, &plan.service);
+    let Some(target) = scalable_target(aws, &resource).await? else { return Ok(()) };
+    if is_left_behind(aws, &resource, target.suspended_state).await? {
+        set(aws, &resource, SuspendedState::of_all(false)).await?;
+    }
+    Ok(())
+}
+
+/// Whether no one else than a run that was killed can have suspended scaling like this: a pipeline that scales the
+/// service always wants it resumed. Where somebody else scales it, suspending it may be theirs.
+async fn is_left_behind(aws: &Aws, resource: &str, state: SuspendedState) -> Result<bool, StageError> {
+    Ok(state.all() && policy(aws, resource).await?.is_some())
 }
 
 impl Suspended<'_> {

@@ -55,6 +55,16 @@ async fn taking_over_tags_it_and_undoing_gives_it_back() {
 }
 
 #[tokio::test]
+async fn tags_of_others_stay_after_a_takeover_and_a_change() {
+    let mut bench = Bench::new();
+    put(&bench, "table", json!({"by": "hand"}));
+    for color in 1..4 {
+        bench.settle(&ShopInputs { adopt: true, ..one("table", color) }).await;
+        assert_eq!(bench.content()[0]["tags"]["by"], "hand", "after change {color}");
+    }
+}
+
+#[tokio::test]
 async fn destroy_leaves_what_is_not_ours() {
     let mut bench = Bench::new();
     put(&bench, "table", json!({}));

@@ -1,5 +1,7 @@
 //! Writing an object only if it is still what one has read.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
@@ -8,6 +10,8 @@ use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
 pub(crate) struct Found {
     pub(crate) bytes: Bytes,
     pub(crate) version: UpdateVersion,
+    /// When it was written, by the clock of the store.
+    pub(crate) written: SystemTime,
 }
 
 /// What came of a conditional write.
@@ -26,7 +30,8 @@ pub(crate) async fn get(store: &dyn ObjectStore, path: &Path) -> Result<Option<F
         Err(error) => return Err(error),
     };
     let version = UpdateVersion { e_tag: result.meta.e_tag.clone(), version: result.meta.version.clone() };
-    Ok(Some(Found { bytes: result.bytes().await?, version }))
+    let written = result.meta.last_modified.into();
+    Ok(Some(Found { bytes: result.bytes().await?, version, written }))
 }
 
 /// Writes an object if it still has the `expected` version; `None` expects that there is none.

@@ -9,12 +9,12 @@ mod lock_file;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::ObjectStore;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use pipeline_sdk::RunId;
 use tokio::time::Instant;
 
@@ -28,15 +28,17 @@ use crate::journal::{JournalFile, ObjectJournal};
 /// How long a lease lasts unless told otherwise.
 const LEASE: Duration = Duration::from_secs(30);
 
+/// A store dates what it is given by the second, as HTTP does (RFC 9110 section 8.8.2): two dates may be off by one each.
+const COARSE: Duration = Duration::from_secs(2);
+
 /// How often a lock is looked at again when it changes while it is written.
 const ATTEMPTS: u32 = 5;
 
 /// Keeps states in an object store.
 ///
 /// The lock is a lease: its holder renews it at a third of its life. Others may take it once they have
-/// seen the same lease, by their own clock, for longer than its life; so no two clocks are compared. A
-/// store object that lives for a moment only cannot tell whether a holder is gone: it has to wait
-/// ([`StateStore::lock`]).
+/// seen the same lease, by their own clock, for longer than its life, or once the store dates it so long
+/// before something that it is given now. So no two clocks are compared.
 #[derive(Clone)]
 pub struct ObjectStateStore {
     store: Arc<dyn ObjectStore>,
@@ -72,18 +74,51 @@ impl ObjectStateStore {
         Object { store: self.store.clone(), path }
     }
 
-    /// Whether a lock that looks like `tag` has looked so for longer than it lives.
-    fn is_over(&self, environment: &str, tag: &Option<String>, life: Duration) -> bool {
-        let now = Instant::now();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match seen.get(environment) {
-            Some(known) if known.tag == *tag && tag.is_some() => now.duration_since(known.since) > life,
-            _ => {
-                seen.insert(environment.to_owned(), Sighting { tag: tag.clone(), since: now });
-                false
-            }
+    /// Whether a lock has not been renewed for longer than it lives.
+    async fn is_over(&self, environment: &str, lock: &Found, life: Duration) -> bool {
+        match self.look(environment, &lock.version.e_tag) {
+            Look::Same(age) => age > life,
+            Look::Renewed => false,
+            Look::First => self
+                .now(environment)
+                .await
+                .is_some_and(|now| now.duration_since(lock.written).is_ok_and(|age| age > life + COARSE)),
         }
     }
+
+    fn look(&self, environment: &str, tag: &Option<String>) -> Look {
+        let now = Instant::now();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = match seen.get(environment) {
+            Some(known) if known.tag == *tag && tag.is_some() => {
+                return Look::Same(now.duration_since(known.since));
+            }
+            Some(_) => Look::Renewed,
+            None => Look::First,
+        };
+        seen.insert(environment.to_owned(), Sighting { tag: tag.clone(), since: now });
+        look
+    }
+
+    /// The time by the store's own clock, which dates what it is given; `None` if it does not say.
+    async fn now(&self, environment: &str) -> Option<SystemTime> {
+        let path = self.object(environment, "clock").path;
+        self.store.put(&path, "written to learn the time of this store".into()).await.ok()?;
+        let now = self.store.head(&path).await.ok().map(|object| object.last_modified.into());
+        // Whoever may not remove it leaves a few bytes that the next one writes over.
+        let _ = self.store.delete(&path).await;
+        now
+    }
+}
+
+/// What was seen of a lock.
+enum Look {
+    /// It is the first that this process sees of it.
+    First,
+    /// It changed since the last look: its holder lives.
+    Renewed,
+    /// It has looked the same for so long.
+    Same(Duration),
 }
 
 #[async_trait]
@@ -96,7 +131,7 @@ impl StateStore for ObjectStateStore {
             let current = found.as_ref().map(|found| LockFile::read(&object, &found.bytes)).transpose()?;
             if let (Some(current), Some(found)) = (&current, &found)
                 && let Some(holder) = &current.holder
-                && !self.is_over(environment, &found.version.e_tag, current.life())
+                && !self.is_over(environment, found, current.life()).await
             {
                 let holder = Some(holder.clone());
                 return Err(StoreError::Locked { environment: environment.to_owned(), holder });

@@ -1,5 +1,7 @@
 //! The sample pipeline, from nothing to live traffic and back, on the real binary.
 
+mod cut_off;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
