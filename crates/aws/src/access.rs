@@ -73,6 +73,11 @@ impl Access {
     }
 }
 
+/// Whether nothing was asked of AWS because there is nobody to ask as.
+pub fn has_no_credentials(error: &StageError) -> bool {
+    error.help() == Some(NO_CREDENTIALS)
+}
+
 /// Asks `provider` for credentials.
 pub(crate) async fn provided(
     provider: Option<&SharedCredentialsProvider>,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::identity::IdentityCache;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -39,17 +42,31 @@ pub struct Settings {
 impl Settings {
     /// What these settings and the environment say.
     pub(crate) async fn load(&self) -> SdkConfig {
-        let mut loader = loader().http_client(https_client());
+        let http = https_client();
+        let mut loader = loader().http_client(http.clone());
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
         }
         if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
+            let region = self.region_of(profile).await;
+            let ground = ProviderConfig::without_region().with_region(region).with_http_client(http);
+            // By itself the SDK lets keys in the environment go before a profile that is asked for by name.
+            let credentials =
+                ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&ground);
+            loader = loader.profile_name(profile).credentials_provider(credentials.build());
         }
         if let Some(url) = &self.endpoint_url {
             loader = loader.endpoint_url(url);
         }
         loader.load().await
+    }
+
+    /// The region in which `profile` gets its credentials.
+    async fn region_of(&self, profile: &str) -> Option<Region> {
+        match &self.region {
+            Some(region) => Some(Region::new(region.clone())),
+            None => DefaultRegionChain::builder().profile_name(profile).build().region().await,
+        }
     }
 }
 
@@ -159,7 +176,7 @@ impl Aws {
     fn explain(&self, error: StageError) -> StageError {
         let unanswered = AwsError::behind(&error).is_some_and(|aws| aws.unanswered);
         match self.endpoint_url() {
-            Some(url) if unanswered && (self.embedded || is_loopback(url)) => {
+            Some(url) if unanswered && self.embedded => {
                 StageError::failed(format!("cannot reach {url}: is the embedded cloud running?"))
                     .with_help("start it with `pipeline cloud start`")
             }
@@ -168,10 +185,6 @@ impl Aws {
             _ => error,
         }
     }
-}
-
-fn is_loopback(url: &str) -> bool {
-    ["//127.", "//localhost", "//[::1]"].iter().any(|host| url.contains(host))
 }
 
 /// Makes a lazily built client per service. The literal is the service in `AWS_ENDPOINT_URL_…`.

@@ -29,7 +29,7 @@ mod tags;
 pub mod template;
 pub mod wait;
 
-pub use access::{Access, Keys};
+pub use access::{Access, Keys, has_no_credentials};
 pub use attributes::Attributes;
 pub use calls::CallCounts;
 pub use connection::{Aws, Settings};

@@ -78,7 +78,7 @@ fn jittered(pause: Duration) -> Duration {
 
 fn gave_up(what: &str, deadline: Duration) -> StageError {
     StageError::failed(format!("gave up waiting for {what} after {} s", deadline.as_secs()))
-        .with_help("look at it in the AWS console; running again goes on from what is there")
+        .with_help("look at it in AWS; running again goes on from what is there")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pipeline_aws::{Access, Aws, Keys, Settings};
+use pipeline_aws::{Access, Aws, Keys, Settings, has_no_credentials};
 use pipeline_plugin_host::{Options, Plugins, Trust};
 use pipeline_sdk::wire::AwsAccess;
 use pipeline_sdk::{HostServices, JsonSchema, Registry, Schema, StageError, Value};
@@ -40,6 +40,32 @@ enum Target {
 }
 
 impl CloudTable {
+    /// Checks what the schema cannot, before a library says it in its own words.
+    fn check(&self) -> Result<(), HostError> {
+        let refuse =
+            |key, value: &str, wanted| Err(HostError::Value { key, value: value.to_owned(), wanted });
+        match (&self.region, &self.endpoint_url) {
+            (Some(region), _) if !region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') => {
+                refuse("region", region, "a region as `eu-central-1`")
+            }
+            (_, Some(url)) if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) => {
+                refuse("endpoint_url", url, "a URL as `https://host:port`")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An error of the first call, with the profile that the table names.
+    fn blame(&self, error: StageError) -> StageError {
+        match &self.profile {
+            Some(profile) if has_no_credentials(&error) => StageError::failed(format!(
+                "with the profile `{profile}` of [cloud]: {error}"
+            ))
+            .with_help("`aws configure list-profiles` lists the profiles, `aws sso login` signs in again"),
+            _ => error,
+        }
+    }
+
     /// Who the table says we are, and in which region. Its endpoint is that of what is deployed.
     fn settings(&self) -> Settings {
         let region = self.region.clone();
@@ -140,6 +166,9 @@ pub(crate) enum HostError {
     /// `[cloud]` is not what its schema says.
     #[error("[cloud] cannot be read: {0}")]
     Table(#[from] serde_json::Error),
+    /// A value of `[cloud]` that cannot be meant.
+    #[error("`{key}` in [cloud] is {value:?}; write {wanted}")]
+    Value { key: &'static str, value: String, wanted: &'static str },
     /// The wrong account.
     #[error("the credentials belong to account {found}, and [cloud] wants {wanted}: choose another profile")]
     Account { found: String, wanted: String },
@@ -166,6 +195,7 @@ pub(crate) struct Connection {
 /// Connects to what `[cloud]` names. The embedded cloud is started if it does not run.
 pub(crate) async fn connect(table: &Value) -> Result<Connection, HostError> {
     let table: CloudTable = serde_json::from_value(table.clone())?;
+    table.check()?;
     let aws = match table.target {
         Target::Local => {
             let region = table.region.as_deref().unwrap_or(LOCAL_REGION);
@@ -179,7 +209,7 @@ pub(crate) async fn connect(table: &Value) -> Result<Connection, HostError> {
     // The embedded cloud is known to run and lets everybody in.
     let account = match (table.target, &table.account) {
         (Target::Local, None) => None,
-        _ => Some(aws.check().await?),
+        _ => Some(aws.check().await.map_err(|error| table.blame(error))?),
     };
     if let (Some(found), Some(wanted)) = (&account, table.account)
         && *found != wanted

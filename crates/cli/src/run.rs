@@ -72,7 +72,7 @@ impl CommandError {
             }
             Self::Engine(EngineError::Store(StoreError::Locked { .. })) => Exit::Locked,
             Self::Engine(EngineError::NotUndone { .. }) => Exit::Stuck,
-            Self::NoSuchRun { .. } => Exit::Usage,
+            Self::NoSuchRun { .. } | Self::Host(HostError::Value { .. }) => Exit::Usage,
             Self::Engine(EngineError::Cancelled) | Self::Declined { .. } => Exit::Cancelled,
             _ => Exit::Failed,
         }
@@ -374,6 +374,12 @@ fn write_report(out: &mut dyn Write, report: &RunReport, pipeline: &Pipeline, aw
     if matches!(report.outcome, RunOutcome::Succeeded | RunOutcome::Unchanged) {
         for url in report.outputs.values().filter_map(|outputs| outputs.get("url")?.as_str()) {
             writeln!(out, "{}", pipeline.redactor().text(url))?;
+        }
+        if aws.is_embedded() && report.outputs.values().any(|outputs| outputs.contains_key("url")) {
+            writeln!(
+                out,
+                "(names of the embedded cloud: `pipeline cloud status` says where they are reached)"
+            )?;
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use aws_sdk_ecs::types::{
 use jiff::Timestamp;
 use pipeline_aws::wait::{self, WaitOptions};
 use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
-use pipeline_sdk::{Context, Maybe, Recorded, ResourceId, StageError, Value, async_trait, json};
+use pipeline_sdk::{Context, Link, Maybe, Recorded, ResourceId, StageError, Value, async_trait, json};
 use serde::Deserialize;
 
 use crate::cluster::{sdk_tags, tags_of, update_tags};
@@ -53,6 +53,7 @@ struct Start {
     platform_version: String,
     execute_command: bool,
     count: i32,
+    log_group: String,
 }
 
 impl Service {
@@ -76,6 +77,7 @@ impl Service {
             platform_version: inputs.platform_version.clone(),
             execute_command: inputs.execute_command,
             count: i32::try_from(first).unwrap_or(i32::MAX),
+            log_group: names.log_group.clone(),
         };
         Self {
             aws,
@@ -102,6 +104,18 @@ impl Service {
         let call = self.aws.ecs().describe_services().cluster(self.cluster()).services(self.name());
         let answer = call.include(ServiceField::Tags).send().await.if_found("ecs:DescribeServices")?;
         Ok(answer.and_then(|answer| answer.services).unwrap_or_default().into_iter().next())
+    }
+
+    /// Where the console shows it. Only AWS itself has one.
+    fn link(&self) -> Option<Link> {
+        if self.aws.endpoint_url().is_some() {
+            return None;
+        }
+        let (region, cluster, name) = (self.aws.region().unwrap_or_default(), self.cluster(), self.name());
+        let url = format!(
+            "https://{region}.console.aws.amazon.com/ecs/v2/clusters/{cluster}/services/{name}/health?region={region}"
+        );
+        Some(Link { label: "Open the service".into(), url })
     }
 
     async fn set_count(&self, count: i32) -> Result<(), StageError> {
@@ -152,7 +166,11 @@ impl Service {
         let last = stopped.first();
         let reason = last.map(why_stopped).unwrap_or_default();
         let message = format!("{} tasks of {} stopped while it started: {reason}", stopped.len(), self.id);
-        Err(StageError::failed(message).with_help("look at the app's log; the health check has to answer"))
+        let log = self.wanted.as_ref().map(|wanted| wanted.start.log_group.as_str()).unwrap_or_default();
+        Err(StageError::failed(message).with_help(format!(
+            "the health check has to answer. The app's log is the log group {log}; with `on_failure = \"keep\"` it \
+             stays after a first run"
+        )))
     }
 }
 
@@ -321,6 +339,8 @@ impl Resource for Service {
                 None => Err(StageError::failed(format!("{} was removed while it started", self.id))),
             }
         })
-        .await
+        .await?;
+        cx.milestone(format!("{} runs", self.name()), self.link());
+        Ok(())
     }
 }

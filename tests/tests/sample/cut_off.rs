@@ -66,3 +66,15 @@ fn a_run_of_another_version_stops_the_deployment_of_one_that_was_killed() {
     assert!(!all_of_two, "nobody wants version 2 any more: {:?}", load.timeline);
     nothing_is_under_way(&sample);
 }
+
+/// What a pipeline made carries its tags: that is enough to remove it.
+#[test]
+fn a_destruction_finds_what_a_lost_state_knew() {
+    assert!(hello().exists(), "{} is missing: `cargo xtask sample` builds it", hello().display());
+    let sample = Sample::on("simulated");
+    sample.run(&["run"], 0);
+    std::fs::remove_dir_all(sample.state.path()).expect("removed");
+    sample.run(&["destroy", "--yes"], 0);
+    let left = sample.cloud.status().expect("status")["resources"].clone();
+    assert_eq!(left, Value::Object(serde_json::Map::new()));
+}

@@ -7,7 +7,7 @@ use pipeline_sdk::{Action, AttributeChange, Change, StageName, Value, is_unknown
 
 use super::Style;
 
-/// Values longer than this are cut: a plan is for reading.
+/// On a terminal, values longer than this are cut: a plan is for reading.
 const LONGEST_VALUE: usize = 72;
 
 /// The changes of one stage.
@@ -47,7 +47,8 @@ fn write_change(out: &mut dyn Write, change: &Change, style: Style) -> io::Resul
     writeln!(out, "  {} {} {}", paint(sign, color, style), verb(change.action), change.resource)?;
     let width = change.attributes.iter().map(|attribute| attribute.path.len()).max().unwrap_or(0);
     for attribute in &change.attributes {
-        writeln!(out, "      {:width$}  {}", attribute.path, movement(attribute, change.action))?;
+        let movement = movement(attribute, change.action, style.live);
+        writeln!(out, "      {:width$}  {movement}", attribute.path)?;
     }
     if let Some(reason) = &change.reason {
         writeln!(out, "      because {reason}")?;
@@ -58,12 +59,16 @@ fn write_change(out: &mut dyn Write, change: &Change, style: Style) -> io::Resul
     Ok(())
 }
 
-fn movement(attribute: &AttributeChange, action: Action) -> String {
-    let after = short(&attribute.after);
+fn movement(attribute: &AttributeChange, action: Action, cut: bool) -> String {
+    let (mut before, mut after) = (text(&attribute.before), text(&attribute.after));
+    // What differs only where it would be cut is shown whole.
+    if cut && short(&before) != short(&after) {
+        (before, after) = (short(&before), short(&after));
+    }
     if action == Action::Create && attribute.before.is_null() {
         after
     } else {
-        format!("{} \u{2192} {after}", short(&attribute.before))
+        format!("{before} \u{2192} {after}")
     }
 }
 
@@ -80,18 +85,24 @@ fn in_words(value: &Value) -> Value {
     }
 }
 
-fn short(value: &Value) -> String {
-    let text = match in_words(value) {
+fn text(value: &Value) -> String {
+    match in_words(value) {
         Value::Null => "(none)".to_owned(),
+        Value::String(text) if text.contains('\n') => Value::String(text).to_string(),
         Value::String(text) => text,
         other => other.to_string(),
-    };
-    let line = text.lines().next().unwrap_or_default();
-    if line.chars().count() > LONGEST_VALUE {
-        line.chars().take(LONGEST_VALUE - 1).chain(['\u{2026}']).collect()
-    } else {
-        line.to_owned()
     }
+}
+
+/// The beginning and the end of what is too long: ARNs differ at their ends.
+fn short(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= LONGEST_VALUE {
+        return text.to_owned();
+    }
+    let kept = LONGEST_VALUE / 2 - 1;
+    let (start, end) = (text.chars().take(kept), text.chars().skip(length - kept));
+    start.chain(['\u{2026}']).chain(end).collect()
 }
 
 /// The verb of an action in a plan.
@@ -129,6 +140,20 @@ mod tests {
 
     fn attribute(path: &str, before: Value, after: Value) -> AttributeChange {
         AttributeChange { path: path.into(), before, after }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_terminal_is_cut_unless_it_would_look_the_same() {
+        let arn = |end: &str| {
+            json!(format!("arn:aws:elasticloadbalancing:eu-central-1:1:{}/{end}", "x".repeat(60)))
+        };
+        let moves = |before: Value, after: Value| {
+            movement(&attribute("forward_to", before, after), Action::Update, true)
+        };
+        let shown = moves(arn("blue"), arn("green"));
+        assert!(shown.contains('\u{2026}') && shown.contains("/blue \u{2192}") && shown.ends_with("/green"));
+        let (one, two) = ("a".repeat(50) + "1" + &"a".repeat(50), "a".repeat(50) + "2" + &"a".repeat(50));
+        assert_eq!(moves(json!(one), json!(two)), format!("{one} \u{2192} {two}"));
     }
 
     #[test]

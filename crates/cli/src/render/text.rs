@@ -20,15 +20,18 @@ pub(crate) struct Text<W> {
     width: usize,
     /// The plan itself is the answer: nothing is to be said after it.
     plans_only: bool,
+    /// A rollback began.
+    undoes: bool,
     running: BTreeSet<StageName>,
+    /// There only while something runs: one that stands still would stay on the screen.
     spinner: Option<ProgressBar>,
 }
 
 impl<W: Write + Send> Text<W> {
     /// Writes to `out`.
     pub(crate) fn new(out: W, style: Style) -> Self {
-        let spinner = style.live.then(spinner);
-        Self { out, style, width: 0, plans_only: false, running: BTreeSet::new(), spinner }
+        let (running, spinner) = (BTreeSet::new(), None);
+        Self { out, style, width: 0, plans_only: false, undoes: false, running, spinner }
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
@@ -43,16 +46,20 @@ impl<W: Write + Send> Text<W> {
         self.line(&format!("  {stage:width$}  {text}"))
     }
 
-    fn show_running(&self) {
-        let Some(spinner) = &self.spinner else { return };
-        if self.running.is_empty() {
-            spinner.set_message("");
-            spinner.disable_steady_tick();
-        } else {
-            let names: Vec<_> = self.running.iter().map(StageName::as_str).collect();
-            spinner.set_message(names.join(", "));
-            spinner.enable_steady_tick(Duration::from_millis(120));
+    fn show_running(&mut self) {
+        if !self.style.live {
+            return;
         }
+        if self.running.is_empty() {
+            if let Some(spinner) = self.spinner.take() {
+                spinner.finish_and_clear();
+            }
+            return;
+        }
+        let names: Vec<_> = self.running.iter().map(StageName::as_str).collect();
+        let spinner = self.spinner.get_or_insert_with(spinner);
+        spinner.set_message(names.join(", "));
+        spinner.enable_steady_tick(Duration::from_millis(120));
     }
 
     fn progress(&mut self, stage: &StageName, progress: &Progress) -> io::Result<()> {
@@ -96,6 +103,9 @@ impl<W: Write + Send> Text<W> {
             RunOutcome::Unchanged => ("Nothing to do", Paint::new().green().bold()),
             RunOutcome::Failed => ("Failed; nothing was changed", Paint::new().red().bold()),
             RunOutcome::RolledBack => ("Failed and rolled back", Paint::new().red().bold()),
+            RunOutcome::Cancelled if self.undoes => {
+                ("Cancelled and rolled back", Paint::new().yellow().bold())
+            }
             RunOutcome::Cancelled => ("Cancelled", Paint::new().yellow().bold()),
             RunOutcome::Stuck => ("Failed; not everything was undone", Paint::new().red().bold()),
         };
@@ -148,6 +158,7 @@ impl<W: Write + Send> Renderer for Text<W> {
                 })?;
             }
             Event::RollbackStarted { cause } => {
+                self.undoes = true;
                 self.line(&paint(
                     format!("Rolling back: {cause}"),
                     Paint::new().yellow().bold(),

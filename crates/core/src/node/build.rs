@@ -36,6 +36,19 @@ impl Nodes {
         if mode == Mode::Destroy { builder.destroy() } else { builder.converge(mode) }
     }
 
+    /// The nodes of a run that looks what is there of each stage. One that cannot be planned does not stop the others.
+    pub(crate) fn leniently(
+        definition: &Definition,
+        registry: &Registry,
+        state: &State,
+    ) -> Result<Self, Vec<StageFailure>> {
+        let mut nodes = Builder { definition, registry, state }.converge(Mode::Converge)?;
+        for node in nodes.list.iter_mut().filter_map(Arc::get_mut) {
+            node.optional = true;
+        }
+        Ok(nodes)
+    }
+
     /// The nodes of a run that brings back what an earlier one had deployed: the stages that deploy, with the
     /// inputs that say what, and those that build on them. All others are held as they are.
     pub(crate) fn redeploying(

@@ -4,6 +4,7 @@ mod attempts;
 mod begin;
 mod execute;
 mod execution;
+mod recognise;
 mod report;
 mod rollback;
 mod save;
@@ -178,6 +179,9 @@ impl Run {
         self.life = self.life.next(RunEvent::Plan)?;
         let planned = async {
             saved.map_or(Ok(()), |saved| self.check_origin(saved))?;
+            if mode == Mode::Destroy {
+                self.recognise().await;
+            }
             let plan = self.try_plan(mode).await?;
             match saved.and_then(|saved| saved.difference(&plan)) {
                 Some(difference) => Err(EngineError::StalePlan(difference)),

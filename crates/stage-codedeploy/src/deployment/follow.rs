@@ -68,10 +68,7 @@ impl Deploying<'_> {
     async fn deploy_unscaled(&self, target: &Target<'_>) -> Result<(), StageError> {
         let task_definition = target.task_definition;
         let id = self.start(target).await?;
-        self.cx.milestone(
-            format!("deployment {id} of {} started", short(task_definition)),
-            Some(self.link(&id)),
-        );
+        self.cx.milestone(format!("deployment {id} of {} started", short(task_definition)), self.link(&id));
         let end = match self.follow(&id).await {
             Ok(end) => end,
             Err(error) => {
@@ -82,10 +79,7 @@ impl Deploying<'_> {
         };
         match end {
             End::Succeeded => {
-                self.cx.milestone(
-                    format!("{} has all the traffic", short(task_definition)),
-                    Some(self.link(&id)),
-                );
+                self.cx.milestone(format!("{} has all the traffic", short(task_definition)), self.link(&id));
                 Ok(())
             }
             End::Cancelled => {
@@ -229,7 +223,7 @@ impl Deploying<'_> {
 
     /// Stops the deployment and waits until the traffic is back where it was.
     async fn stop(&self, id: &str) -> Result<(), StageError> {
-        self.cx.milestone(format!("stopping deployment {id} and rolling it back"), Some(self.link(id)));
+        self.cx.milestone(format!("stopping deployment {id} and rolling it back"), self.link(id));
         let call = self.aws.codedeploy().stop_deployment().deployment_id(id).auto_rollback_enabled(true);
         match call.send().await.or_fail("codedeploy:StopDeployment") {
             Err(error) if !has_ended(&error) => return Err(error),
@@ -260,8 +254,7 @@ impl Deploying<'_> {
     /// whether the traffic is back.
     async fn rolled_back(&self, info: &DeploymentInfo) -> Result<bool, StageError> {
         let Some(rollback) = self.rollback_of(info).await? else { return Ok(false) };
-        self.cx
-            .milestone(format!("CodeDeploy rolls back by deployment {rollback}"), Some(self.link(&rollback)));
+        self.cx.milestone(format!("CodeDeploy rolls back by deployment {rollback}"), self.link(&rollback));
         let end = self.ended(&rollback, ROLLBACK).await?;
         Ok(end.status() == Some(&DeploymentStatus::Succeeded))
     }
@@ -288,7 +281,10 @@ impl Deploying<'_> {
     /// The error of a deployment that failed or was stopped by somebody else.
     async fn failed(&self, id: &str, info: &DeploymentInfo) -> StageError {
         let why = why(info);
-        let help = format!("see {}", self.link(id).url);
+        let help = match self.link(id) {
+            Some(link) => format!("see {}", link.url),
+            None => format!("`aws deploy get-deployment --deployment-id {id}` tells more"),
+        };
         match self.rolled_back(info).await {
             Ok(true) => StageError::RolledBack {
                 message: format!("deployment {id} failed and CodeDeploy rolled it back: {why}"),
@@ -302,9 +298,13 @@ impl Deploying<'_> {
         }
     }
 
-    fn link(&self, id: &str) -> Link {
+    /// Where to look at it. Only AWS itself has a console.
+    fn link(&self, id: &str) -> Option<Link> {
+        if self.aws.endpoint_url().is_some() {
+            return None;
+        }
         let url = console_url(self.aws.region().unwrap_or_default(), id);
-        Link { label: "Open the deployment".into(), url }
+        Some(Link { label: "Open the deployment".into(), url })
     }
 
     fn patience(&self) -> Duration {
@@ -341,7 +341,7 @@ struct Told {
 }
 
 impl Told {
-    fn tell(&mut self, cx: &Context, target: &EcsTarget, link: impl Fn() -> Link) {
+    fn tell(&mut self, cx: &Context, target: &EcsTarget, link: impl Fn() -> Option<Link>) {
         for event in target.lifecycle_events() {
             let name = event.lifecycle_event_name().unwrap_or_default();
             let status = event.status().map(LifecycleEventStatus::as_str).unwrap_or_default();
@@ -361,7 +361,7 @@ impl Told {
             cx.report(Progress {
                 level,
                 message: format!("traffic: {}", text.join(", ")),
-                link: Some(link()),
+                link: link(),
                 traffic: shares.clone(),
             });
             self.shares = shares;
