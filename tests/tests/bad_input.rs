@@ -126,7 +126,7 @@ fn said_on_a_cloud(stages: &str) -> String {
         .env("PIPELINE_CLOUD_DIR", cloud.directory())
         .run()
         .expect("runs")
-        .expect_code(FAILED);
+        .expect_code(USAGE);
     let left = cloud.status().expect("status")["resources"].clone();
     assert!(left.as_object().is_none_or(serde_json::Map::is_empty), "{left}");
     finished.stderr.replace(&folder.path().display().to_string(), "DIR").trim_end().to_owned()

@@ -30,7 +30,8 @@ pub(crate) async fn all<'a>(
     still_there: StillThere,
 ) -> Result<Known, StageError> {
     let look = |resource: &'a dyn Resource| {
-        let known = still_there.get(resource.id()).map(|found| with_notes(resource, found.clone()));
+        let known = still_there.get(resource.id()).filter(|found| !resource.is_leaving(found));
+        let known = known.map(|found| with_notes(resource, found.clone()));
         async move {
             let found = match known {
                 Some(found) => Some(found),
@@ -57,6 +58,7 @@ pub(crate) async fn at<T: AwsStage>(
     let recorded = reading.context().prior().and_then(|prior| prior.resource(resource.id()));
     if let Some(recorded) = recorded
         && let Some(found) = as_recorded(stage, reading, recorded).await?
+        && !resource.is_leaving(&found)
     {
         return Ok(Some(with_notes(resource, found)));
     }

@@ -60,6 +60,12 @@ pub trait Resource: Send + Sync {
     /// if it does not exist, or is on its way out.
     async fn read(&self, reading: &Reading<'_>) -> Result<Option<Attributes>, StageError>;
 
+    /// Whether `found`, read by what was recorded, is on its way out, and is to be made anew. What is only to be removed is
+    /// there until it is gone.
+    fn is_leaving(&self, _found: &Attributes) -> bool {
+        false
+    }
+
     /// Makes it. Where it exists already (an answer was lost) it may fail: the kit looks again.
     async fn create(&self, cx: &Context, desired: &Attributes) -> Result<(), StageError>;
 

@@ -85,8 +85,9 @@ pub struct CodeDeployInputs {
     /// Whether tasks get a public address. Default: as the tasks before.
     #[serde(default)]
     pub assign_public_ip: Option<bool>,
-    /// Own AppSpec file (JSON or YAML). `${image}`, `${name}`, `${port}`, `${region}` and `${log-group}`
-    /// in it are replaced; `TaskDefinition` is set to the one that is deployed, whatever it says.
+    /// Own AppSpec file (JSON or YAML). `${name}`, `${port}`, `${region}` and `${task_definition}` in it are replaced,
+    /// `${image}` and `${log-group}` if the inputs `image` and `log_group` are set; `TaskDefinition` is set to the one
+    /// that is deployed, whatever it says.
     #[serde(default)]
     pub app_spec: Option<String>,
     /// The image, for `${image}` in an own AppSpec file.

@@ -223,6 +223,10 @@ impl Resource for Service {
         Ok(Some(desired))
     }
 
+    fn is_leaving(&self, found: &Attributes) -> bool {
+        self.wanted.is_some() && found.value("draining") == &Value::Bool(true)
+    }
+
     async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         // One that is to be removed is there until it is gone: a run that was killed may have left it on its way.
         let is_there = |service: &Description| match service.status() {

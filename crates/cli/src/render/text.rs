@@ -18,8 +18,7 @@ pub(crate) struct Text<W> {
     out: W,
     style: Style,
     width: usize,
-    /// The plan itself is the answer: nothing is to be said after it.
-    plans_only: bool,
+    command: RunCommand,
     /// A rollback began.
     undoes: bool,
     running: BTreeSet<StageName>,
@@ -31,7 +30,7 @@ impl<W: Write + Send> Text<W> {
     /// Writes to `out`.
     pub(crate) fn new(out: W, style: Style) -> Self {
         let (running, spinner) = (BTreeSet::new(), None);
-        Self { out, style, width: 0, plans_only: false, undoes: false, running, spinner }
+        Self { out, style, width: 0, command: RunCommand::Run, undoes: false, running, spinner }
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
@@ -98,7 +97,8 @@ impl<W: Write + Send> Text<W> {
 
     fn run_finished(&mut self, outcome: RunOutcome, elapsed_ms: u64, error: Option<&str>) -> io::Result<()> {
         let (text, color) = match outcome {
-            RunOutcome::Succeeded if self.plans_only => return Ok(()),
+            // The plan itself is the answer: nothing is to be said after it.
+            RunOutcome::Succeeded if self.command == RunCommand::Plan => return Ok(()),
             RunOutcome::Succeeded => ("Done", Paint::new().green().bold()),
             RunOutcome::Unchanged => ("Nothing to do", Paint::new().green().bold()),
             RunOutcome::Failed => ("Failed; nothing was changed", Paint::new().red().bold()),
@@ -107,6 +107,9 @@ impl<W: Write + Send> Text<W> {
                 ("Cancelled and rolled back", Paint::new().yellow().bold())
             }
             RunOutcome::Cancelled => ("Cancelled", Paint::new().yellow().bold()),
+            RunOutcome::Stuck if self.command == RunCommand::Destroy => {
+                ("Not everything was removed", Paint::new().red().bold())
+            }
             RunOutcome::Stuck => ("Failed; not everything was undone", Paint::new().red().bold()),
         };
         let text = format!("{text} ({})", seconds(elapsed_ms));
@@ -129,7 +132,7 @@ impl<W: Write + Send> Renderer for Text<W> {
         match &record.event {
             Event::RunStarted { pipeline, command, target, stages } => {
                 self.width = stages.iter().map(|stage| stage.as_str().len()).max().unwrap_or(0);
-                self.plans_only = *command == RunCommand::Plan;
+                self.command = *command;
                 let verb = match command {
                     RunCommand::Plan => "Planning",
                     RunCommand::Run => "Running",
@@ -166,7 +169,13 @@ impl<W: Write + Send> Renderer for Text<W> {
                 ))?;
             }
             Event::CancelRequested { cause } => {
-                self.line(&format!("{cause}: stopping and rolling back; once more to leave at once"))?;
+                let then = match self.command {
+                    RunCommand::Plan => "stopping",
+                    RunCommand::Run => "stopping and rolling back",
+                    RunCommand::Destroy => "stopping; what is removed stays removed",
+                    RunCommand::Rollback => "what was begun is undone",
+                };
+                self.line(&format!("{cause}: {then}; once more to leave at once"))?;
             }
             Event::Warning { message } => {
                 self.line(&format!("{} {message}", paint("warning:", Paint::new().yellow(), self.style)))?;

@@ -1,6 +1,7 @@
 //! Beginning a run that leads back: by undoing the last one, or by deploying what an earlier one had.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use pipeline_sdk::{Event, Mode, RunCommand, RunId, RunOutcome, StageName};
 
@@ -211,7 +212,16 @@ impl Undoing {
         let recorder = run.session.recorder.clone();
         run.session.emitter.emit(Event::Planned { changes: plan.changes().count() });
         let plan = recorder.note_plan(plan);
-        let report = run.execute_undo(plan, &nodes, cause).await;
+        let (cancel, emitter) = (run.cancel.clone(), run.session.emitter.clone());
+        let told = async {
+            cancel.requested().await;
+            emitter.emit(Event::CancelRequested { cause: cancel.cause() });
+            std::future::pending::<Infallible>().await
+        };
+        let report = tokio::select! {
+            report = run.execute_undo(plan, &nodes, cause) => report,
+            never = told => match never {},
+        };
         run.end(report).await
     }
 }
