@@ -112,12 +112,21 @@ fn show_runs(out: &mut dyn Write, told: &[Told], environment: &str, json: bool) 
 /// The later run that looked after the one at `at`; the list has the newest first.
 fn taken_over_by(told: &[Told], at: usize) -> Option<RunId> {
     let run = told[at].0;
-    told[..at].iter().rev().find_map(|(later, loaded)| {
+    let heir = told[..at].iter().rev().find_map(|(later, loaded)| {
         let Recovered { began: Some(began), plan: Some(_), .. } = &loaded.as_ref().ok()?.recovered else {
             return None;
         };
         let inherits = began.inherits.as_ref()?;
         (inherits.run == run).then_some(*later)
+    });
+    heir.or_else(|| fenced_by(told[at].1.as_ref().ok()?))
+}
+
+/// The run that looked after this one without inheriting anything: the second destruction goes on with what is left.
+fn fenced_by(journal: &RunJournal) -> Option<RunId> {
+    journal.records.iter().rev().find_map(|record| match &record.entry {
+        Entry::Fence { holder, .. } if holder.run != journal.run => Some(holder.run),
+        _ => None,
     })
 }
 
@@ -139,6 +148,7 @@ fn summary(journal: &RunJournal, taken_over_by: Option<RunId>) -> Value {
         "redeploys": began.and_then(|began| began.redeploys),
         "taken_over_by": taken_over_by,
         "changes": changes.collect::<Vec<_>>(),
+        "error": ended.and_then(|ending| ending.error.as_deref()),
         "left_over": ended.map(|ending| ending.left_over.as_slice()).unwrap_or_default(),
     })
 }
@@ -163,7 +173,9 @@ fn to_second(at: Timestamp) -> String {
 }
 
 fn took(journal: &RunJournal) -> String {
-    match (journal.records.first(), journal.records.last()) {
+    // Whoever looks after a run that was cut off writes a fence, which is no part of it.
+    let last = journal.records.iter().rfind(|record| !matches!(record.entry, Entry::Fence { .. }));
+    match (journal.records.first(), last) {
         (Some(first), Some(last)) => seconds(first.at, last.at),
         _ => String::new(),
     }
@@ -192,7 +204,8 @@ fn how_it_ended(journal: &RunJournal, taken_over_by: Option<RunId>) -> String {
     };
     match ending.outcome {
         RunOutcome::Succeeded if what.is_empty() => match inherited(journal) {
-            Some(run) => format!("succeeded: undid run {run}"),
+            Some(run) if is_rollback(journal) => format!("succeeded: undid run {run}"),
+            Some(run) => format!("succeeded: found all of run {run} done"),
             None => "succeeded".to_owned(),
         },
         RunOutcome::Succeeded => match redeployed(journal) {
@@ -200,11 +213,17 @@ fn how_it_ended(journal: &RunJournal, taken_over_by: Option<RunId>) -> String {
             None => with("succeeded"),
         },
         RunOutcome::Unchanged => "nothing to do".to_owned(),
-        RunOutcome::Failed => "failed; nothing was changed".to_owned(),
+        RunOutcome::Failed if what.is_empty() => "failed; nothing was changed".to_owned(),
+        RunOutcome::Failed => with("failed"),
         RunOutcome::RolledBack => with("failed and rolled back"),
-        RunOutcome::Cancelled => with("cancelled"),
+        RunOutcome::Cancelled if what.is_empty() => "cancelled; nothing was changed".to_owned(),
+        RunOutcome::Cancelled => with("cancelled and rolled back"),
         RunOutcome::Stuck => format!("{}; {} left over", with("stuck"), ending.left_over.len()),
     }
+}
+
+fn is_rollback(journal: &RunJournal) -> bool {
+    journal.recovered.began.as_ref().is_some_and(|began| began.command == RunCommand::Rollback)
 }
 
 fn redeployed(journal: &RunJournal) -> Option<RunId> {
@@ -289,8 +308,9 @@ fn in_words(entry: &Entry, journal: &RunJournal) -> String {
         Entry::UndoStarted { stage } => format!("{stage}: undoing"),
         Entry::Undone { stage } => format!("{stage}: undone"),
         Entry::UndoFailed { stage, error } => format!("{stage}: could not be undone: {error}"),
-        Entry::Ended { outcome, .. } => {
-            format!("ended: {}", json!(outcome).as_str().unwrap_or_default().replace('_', " "))
+        Entry::Ended { outcome, error, .. } => {
+            let why = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            format!("ended: {}{why}", json!(outcome).as_str().unwrap_or_default().replace('_', " "))
         }
     }
 }
@@ -378,7 +398,10 @@ impl Now {
 
 fn began_by(journal: &RunJournal, holder: &pipeline_core::Holder) -> bool {
     let began = journal.recovered.began.as_ref();
-    began.is_some_and(|began| (began.holder.pid, &began.holder.host) == (holder.pid, &holder.host))
+    began.is_some_and(|began| {
+        let of = |holder: &pipeline_core::Holder| (holder.run, holder.pid, holder.host.clone());
+        of(&began.holder) == of(holder)
+    })
 }
 
 fn status_json(pipeline: &Pipeline, lock: &LockStatus, last: Option<&RunJournal>) -> Value {
@@ -417,6 +440,9 @@ fn write_status(
     };
     writeln!(out, "last run: {}, `pipeline {}` of {}: {how}", last.run, command(last), began(last))?;
     let ending = last.recovered.ended.as_ref();
+    if let Some(error) = ending.and_then(|ending| ending.error.as_ref()) {
+        writeln!(out, "  {error}")?;
+    }
     for line in ending.iter().flat_map(|ending| &ending.left_over) {
         writeln!(out, "  left over: {line}")?;
     }

@@ -99,6 +99,8 @@ enum EntryV1<'a> {
     Ended {
         outcome: RunOutcome,
         left_over: Cow<'a, [String]>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<Cow<'a, str>>,
     },
 }
 
@@ -219,8 +221,9 @@ impl<'a> EntryV1<'a> {
             Entry::UndoFailed { stage, error } => {
                 Self::UndoFailed { stage: Borrowed(stage), error: Borrowed(error) }
             }
-            Entry::Ended { outcome, left_over } => {
-                Self::Ended { outcome: *outcome, left_over: Borrowed(left_over) }
+            Entry::Ended { outcome, left_over, error } => {
+                let error = error.as_deref().map(Borrowed);
+                Self::Ended { outcome: *outcome, left_over: Borrowed(left_over), error }
             }
         }
     }
@@ -260,7 +263,10 @@ impl<'a> EntryV1<'a> {
             Self::UndoFailed { stage, error } => {
                 Entry::UndoFailed { stage: stage.into_owned(), error: error.into_owned() }
             }
-            Self::Ended { outcome, left_over } => Entry::Ended { outcome, left_over: left_over.into_owned() },
+            Self::Ended { outcome, left_over, error } => {
+                let error = error.map(Cow::into_owned);
+                Entry::Ended { outcome, left_over: left_over.into_owned(), error }
+            }
         }
     }
 }
@@ -312,7 +318,12 @@ mod tests {
             Entry::UndoStarted { stage: stage() },
             Entry::Undone { stage: stage() },
             Entry::UndoFailed { stage: name(1), error: text("in use") },
-            Entry::Ended { outcome: RunOutcome::Stuck, left_over: vec![text("ecs:service hello-local")] },
+            Entry::Ended {
+                outcome: RunOutcome::Stuck,
+                left_over: vec![text("ecs:service hello-local")],
+                error: None,
+            },
+            Entry::Ended { outcome: RunOutcome::RolledBack, left_over: Vec::new(), error: Some(text("no")) },
         ]
     }
 

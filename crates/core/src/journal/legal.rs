@@ -100,7 +100,7 @@ impl Legal {
     }
 
     fn end(&mut self, outcome: RunOutcome) {
-        self.push(Entry::Ended { outcome, left_over: Vec::new() });
+        self.push(Entry::Ended { outcome, left_over: Vec::new(), error: None });
     }
 
     fn pick(&mut self, states: &[StageState]) -> Option<StageName> {

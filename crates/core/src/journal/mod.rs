@@ -136,6 +136,8 @@ pub enum Entry {
         outcome: RunOutcome,
         /// What could not be undone, or was kept on purpose, one line for each resource.
         left_over: Vec<String>,
+        /// Why it did not succeed, if it did not.
+        error: Option<String>,
     },
 }
 

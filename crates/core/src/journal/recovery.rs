@@ -68,6 +68,8 @@ pub struct Ending {
     pub outcome: RunOutcome,
     /// What could not be undone, or was kept on purpose.
     pub left_over: Vec<String>,
+    /// Why it did not succeed, if it did not.
+    pub error: Option<String>,
 }
 
 /// What `records` say about their run.
@@ -181,7 +183,12 @@ impl Recovered {
                 self.happen(&[RunEvent::CancelRequested])
             }
             Entry::RollbackStarted { .. } => self.rollback_started(),
-            Entry::Ended { outcome, left_over } => self.end(*outcome, left_over),
+            Entry::Ended { outcome, left_over, error } => {
+                self.end(*outcome)?;
+                self.ended =
+                    Some(Ending { outcome: *outcome, left_over: left_over.clone(), error: error.clone() });
+                Ok(())
+            }
             Entry::StageStarted { stage }
             | Entry::StageFinished { stage, .. }
             | Entry::Intent { stage, .. }
@@ -269,7 +276,7 @@ impl Recovered {
         }
     }
 
-    fn end(&mut self, outcome: RunOutcome, left_over: &[String]) -> Result<(), Reason> {
+    fn end(&mut self, outcome: RunOutcome) -> Result<(), Reason> {
         let busy =
             |stage: &RecoveredStage| matches!(stage.state, StageState::Applying | StageState::RollingBack);
         if let Some((name, _)) = self.stages.iter().find(|(_, stage)| busy(stage)) {
@@ -279,9 +286,7 @@ impl Recovered {
         let leads = |way: &&&[RunEvent]| follow(self.life, way).is_ok_and(|end| end == wanted);
         let way = WAYS_TO_END.iter().find(leads);
         let way = way.ok_or_else(|| format!("a run that is {:?} cannot end as {outcome:?}", self.life))?;
-        self.happen(way)?;
-        self.ended = Some(Ending { outcome, left_over: left_over.to_vec() });
-        Ok(())
+        self.happen(way)
     }
 
     fn happen(&mut self, events: &[RunEvent]) -> Result<(), Reason> {
@@ -425,7 +430,7 @@ mod tests {
                     }
                     other => panic!("{other:?}"),
                 };
-                continued.push(Entry::Ended { outcome, left_over: Vec::new() });
+                continued.push(Entry::Ended { outcome, left_over: Vec::new(), error: None });
                 let ended = recover(&records(continued)).expect("ended");
                 prop_assert_eq!(ended.ended.expect("ended").outcome, outcome);
                 prop_assert!(!ended.stages.values().any(|stage| stage.state == StageState::Applied));
@@ -448,7 +453,7 @@ mod tests {
         };
         let start = |stage| Entry::StageStarted { stage: name(stage) };
         let fence = |epoch| Entry::Fence { epoch, holder: holder() };
-        let ended = |outcome| Entry::Ended { outcome, left_over: Vec::new() };
+        let ended = |outcome| Entry::Ended { outcome, left_over: Vec::new(), error: None };
         for (wrong, reason) in [
             (vec![begin[0].clone()], "the run began before"),
             (vec![intent(0, 0)], "it is the intent of a stage that is Waiting"),

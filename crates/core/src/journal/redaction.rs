@@ -28,8 +28,9 @@ pub(super) fn redacted(entry: Entry, redactor: &Redactor) -> Entry {
         Entry::CancelRequested { cause } => Entry::CancelRequested { cause: text(cause) },
         Entry::RollbackStarted { cause } => Entry::RollbackStarted { cause: text(cause) },
         Entry::UndoFailed { stage, error } => Entry::UndoFailed { stage, error: text(error) },
-        Entry::Ended { outcome, left_over } => {
-            Entry::Ended { outcome, left_over: left_over.into_iter().map(text).collect() }
+        Entry::Ended { outcome, left_over, error } => {
+            let left_over = left_over.into_iter().map(text).collect();
+            Entry::Ended { outcome, left_over, error: error.map(text) }
         }
         Entry::Began(began) => Entry::Began(redact_began(began, redactor)),
         Entry::Fence { .. }

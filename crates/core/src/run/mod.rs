@@ -298,8 +298,8 @@ impl Run {
         self.life = RunState::Ended(report.outcome);
         // A run that could not save is not over: the next one has to look after it.
         if report.emergency.is_none() {
-            let left_over = report.left_over.clone();
-            self.record(Entry::Ended { outcome: report.outcome, left_over }).await;
+            let (left_over, error) = (report.left_over.clone(), report.error.clone());
+            self.record(Entry::Ended { outcome: report.outcome, left_over, error }).await;
         }
         self.finished(report.error.clone(), report.left_over.clone()).await;
         report
@@ -361,7 +361,7 @@ impl Run {
     /// Ends a run that has changed nothing.
     async fn end_before_apply(&self, error: Option<String>) {
         if let RunState::Ended(outcome) = self.life {
-            self.record(Entry::Ended { outcome, left_over: Vec::new() }).await;
+            self.record(Entry::Ended { outcome, left_over: Vec::new(), error: error.clone() }).await;
         }
         self.finished(error, Vec::new()).await;
     }
