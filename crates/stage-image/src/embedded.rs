@@ -350,7 +350,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_and_durations_are_read_as_docker_reads_them() {
+    fn ports_and_durations_are_read_as_docker() {
         assert_eq!(exposed("80"), Ok(vec!["80/tcp".into()]));
         assert_eq!(exposed("53/UDP"), Ok(vec!["53/udp".into()]));
         assert_eq!(exposed("8000-8001"), Ok(vec!["8000/tcp".into(), "8001/tcp".into()]));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipeline_tests::{LocalCloud, LocalCloudOptions};
+use pipeline_tests::{LocalCloud, LocalCloudOptions, Pipeline, binary};
 use serde_json::{Value, json};
 
 use crate::outside::{aws, aws_command, fail, make, succeed, text};
@@ -69,6 +69,43 @@ fn aws_cli_deploys_and_sees_the_truth() {
     let group = text(&made, "/log_group");
     let logs = aws(&cloud, &["logs", "filter-log-events", "--log-group-name", group]);
     assert!(text(&logs, "/events/0/message").contains("simulated app"), "{logs}");
+}
+
+/// What a pipeline made is a service like any other, and what others deploy on it is seen by the next plan.
+#[test]
+fn aws_cli_deploys_on_what_a_pipeline_made() {
+    let cloud = LocalCloud::start(&LocalCloudOptions::default()).expect("starts");
+    let state = tempfile::tempdir().expect("a folder");
+    let pipeline = |args: &[&str], code| {
+        let pipeline = Pipeline::new(&binary::repository()).args(args).env("PIPELINE_STATE", state.path());
+        let finished = pipeline.env("PIPELINE_CLOUD_DIR", cloud.directory()).run();
+        finished.expect("runs").expect_code(code)
+    };
+    pipeline(&["run"], 0);
+    let name = "hello-local";
+    let images = aws(&cloud, &["ecr", "describe-images", "--repository-name", name]);
+    let digest = text(&images, "/imageDetails/0/imageDigest");
+    let family = ["ecs", "describe-task-definition", "--task-definition", name];
+    let definition = aws(&cloud, &family)["taskDefinition"].clone();
+    assert!(text(&definition, "/containerDefinitions/0/image").ends_with(digest), "{definition}");
+
+    let port = &definition["containerDefinitions"][0]["portMappings"][0]["containerPort"];
+    let balancer = json!({ "ContainerName": "hello", "ContainerPort": port });
+    let properties = json!({ "TaskDefinition": "<TASK_DEFINITION>", "LoadBalancerInfo": balancer });
+    let service = json!({ "TargetService": { "Type": "AWS::ECS::Service", "Properties": properties } });
+    let mut given = definition;
+    let assigned = ["taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities"];
+    let fields = given.as_object_mut().expect("an object");
+    fields.retain(|key, _| !assigned.contains(&key.as_str()) && !key.starts_with("registered"));
+    fields.insert("cpu".to_owned(), json!("512"));
+    fields.insert("memory".to_owned(), json!("1024"));
+    let appspec = json!({ "version": 0.0, "Resources": [service] });
+    deploy(&cloud, name, &json!({ "definition": given, "appspec": appspec }));
+
+    let seen = pipeline(&["plan", "--detailed-exit-code"], 10);
+    assert!(seen.stdout.contains("512 \u{2192} 256"), "{}", seen.stdout);
+    pipeline(&["run"], 0);
+    pipeline(&["plan", "--detailed-exit-code"], 0);
 }
 
 #[test]

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use stage::Stage;
-use xtask::docker;
 use xtask::shell::StepError;
 
 /// What the exit codes of `pipeline run` have to be; `pipeline help` documents them.
@@ -47,7 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<(), StepError> {
 
 async fn show(stage: &Stage, options: &Options) -> Result<(), StepError> {
     title("1. From a Dockerfile to live traffic");
-    println!("Tasks are {}.", how_tasks_run(&options.runtime));
+    println!("Tasks are {}.", how_tasks_run(&stage.runtime()?));
     stage.pipeline(&["run", "--var", "version=1"], SUCCEEDED)?;
     let site = stage.site()?;
     println!(
@@ -75,8 +74,7 @@ async fn show(stage: &Stage, options: &Options) -> Result<(), StepError> {
 }
 
 fn how_tasks_run(runtime: &str) -> &'static str {
-    let docker = runtime == "docker" || (runtime == "auto" && docker::answers());
-    if docker {
+    if runtime == "docker" {
         "Docker containers; the image is built and pushed through the Docker API"
     } else {
         "processes in the unpacked image, which is put together without a Docker daemon"

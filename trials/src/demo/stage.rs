@@ -69,6 +69,13 @@ impl Stage {
         shell::quiet(self.command(&["cloud"]).args(arguments))
     }
 
+    /// What the cloud runs tasks as: `docker` or `process`.
+    pub(super) fn runtime(&self) -> Result<String, StepError> {
+        let status = self.status()?;
+        let runtime = status["runtime"].as_str().map(str::to_owned);
+        runtime.ok_or_else(|| StepError::Other(format!("no runtime in {status}")))
+    }
+
     fn status(&self) -> Result<Value, StepError> {
         let text = self.cloud(&["status", "--json"])?;
         serde_json::from_str(&text).map_err(|error| StepError::Other(format!("{error}: {text}")))

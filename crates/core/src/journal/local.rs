@@ -1,6 +1,6 @@
 //! A journal in a local file.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{JournalError, JournalFile};
+use crate::store::folder;
 
 /// A journal in a file of this machine.
 #[derive(Debug)]
@@ -112,24 +113,13 @@ fn append(path: &Path, open: Option<Open>, batch: &[u8]) -> io::Result<Option<Op
     file.sync_data()?;
     if new {
         // The name is durable once the folder is.
-        path.parent().map_or(Ok(()), sync_folder)?;
+        path.parent().map_or(Ok(()), folder::sync_names)?;
     }
     let length = open.length + batch.len() as u64;
     Ok(Some(Open { length, ..open }))
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-        fs::create_dir_all(folder)?;
-        folder.parent().map_or(Ok(()), sync_folder)?;
-    }
+    path.parent().map_or(Ok(()), folder::create)?;
     File::options().create_new(true).read(true).append(true).open(path)
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = folder;
-    Ok(())
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use pipeline_sdk::{CancellationToken, RunId};
 use serde::{Deserialize, Serialize};
 
-use super::{Holder, LockStatus, StateLock, StateStore, StoreError};
+use super::{Holder, LockStatus, StateLock, StateStore, StoreError, folder};
 use crate::journal::{JournalFile, LocalJournal};
 
 /// Keeps states in a folder of this machine.
@@ -131,11 +131,14 @@ struct LockFile {
     holder: Holder,
 }
 
+/// How the name of a state begins that is being written.
+const UNFINISHED: &str = ".state-";
+
 /// How often a lock is tried again at once: somebody may just be looking at it ([`status`]).
 const LOOKS: u32 = 3;
 
 fn take(folder: PathBuf, environment: String, holder: &Holder) -> Result<LocalLock, StoreError> {
-    fs::create_dir_all(&folder).map_err(at("create", &folder))?;
+    folder::create(&folder).map_err(at("create", &folder))?;
     let path = folder.join("lock");
     let options = || File::options().create(true).truncate(false).read(true).write(true).open(&path);
     let mut file = options().map_err(at("open", &path))?;
@@ -154,6 +157,7 @@ fn take(folder: PathBuf, environment: String, holder: &Holder) -> Result<LocalLo
             Err(TryLockError::Error(error)) => return Err(at("lock", &path)(error)),
         }
     }
+    remove_unfinished(&folder);
     let epoch = read_lock(&mut file).map_or(0, |found| found.epoch) + 1;
     write_lock(&mut file, &LockFile { epoch, holder: holder.clone() }).map_err(at("write", &path))?;
     let (file, lost) = (Mutex::new(Some(file)), CancellationToken::new());
@@ -216,18 +220,24 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     }
 }
 
+/// Removes what processes have left that were killed while they wrote a state. Only the holder of the lock writes one.
+fn remove_unfinished(folder: &Path) {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    for name in names.filter(|name| name.to_str().is_some_and(|name| name.starts_with(UNFINISHED))) {
+        // One that cannot be removed is only in the way of tidiness.
+        let _ = fs::remove_file(folder.join(name));
+    }
+}
+
 /// Writes beside the file, makes that durable, and puts it in the file's place in one step.
 fn replace(folder: &Path, state: &[u8]) -> Result<(), StoreError> {
     let path = folder.join("state.json");
     let write = || -> io::Result<()> {
-        let mut next = tempfile::Builder::new().prefix(".state-").tempfile_in(folder)?;
+        let mut next = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
         next.write_all(state)?;
         next.as_file().sync_all()?;
         next.persist(&path)?;
-        // The new name is durable once the folder is.
-        #[cfg(unix)]
-        File::open(folder)?.sync_all()?;
-        Ok(())
+        folder::sync_names(folder)
     };
     write().map_err(at("write", &path))
 }

@@ -3,6 +3,7 @@
 //! A state can only be read and written for a run through the lock, so no run can forget to take it.
 
 mod error;
+pub(crate) mod folder;
 mod local;
 mod memory;
 mod object;

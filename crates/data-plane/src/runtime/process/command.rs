@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn combines_entry_point_and_command_as_docker_does() {
+    fn combines_entry_point_and_command_as_docker() {
         let image = RunConfig { entry_point: words("/e"), command: words("a b"), ..RunConfig::default() };
         let line = |entry_point: Option<&str>, command: Option<&str>| {
             let container = ContainerSpec {
