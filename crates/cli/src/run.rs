@@ -423,7 +423,7 @@ fn explain(error: &CommandError) -> String {
 
 fn explain_stage(failure: &StageFailure) -> String {
     match &failure.place {
-        Some(place) => diagnose(std::slice::from_ref(place)),
+        Some(place) => diagnose(std::slice::from_ref(&**place)),
         None => with_help(&failure.to_string(), failure.help.as_deref()),
     }
 }

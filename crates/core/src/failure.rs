@@ -17,7 +17,7 @@ pub struct StageFailure {
     /// The input that is wrong (dotted), if it is one.
     pub input: Option<String>,
     /// The failure once more, as a diagnostic with the place of that input in the file.
-    pub place: Option<ConfigError>,
+    pub place: Option<Box<ConfigError>>,
 }
 
 impl StageFailure {

@@ -15,7 +15,7 @@ impl Definition {
         for failure in &mut failures {
             failure.message = redactor.text(&failure.message);
             failure.help = failure.help.as_ref().map(|help| redactor.text(help));
-            failure.place = self.source.place(failure);
+            failure.place = self.source.place(failure).map(Box::new);
         }
         failures
     }

@@ -182,31 +182,6 @@ impl Earlier {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::MemoryStore;
-
-    #[test]
-    fn nothing_older_than_a_run_whose_journal_is_missing_is_looked_at() {
-        let store = MemoryStore::default();
-        let mut ids = vec![RunId::generate()];
-        for _ in 0..3 {
-            ids.push(RunId::generate().after(ids[ids.len() - 1]));
-        }
-        let runs = |ids: &[RunId], last| {
-            let runs = Runs { store: &store, environment: "local", ids, last };
-            (runs.newest_first().collect::<Vec<_>>(), runs.missing())
-        };
-        let backwards = |ids: &[RunId]| ids.iter().rev().copied().collect::<Vec<_>>();
-        assert_eq!(runs(&ids, None), (backwards(&ids), None));
-        assert_eq!(runs(&ids, Some(ids[1])), (backwards(&ids), None));
-        let rest = [ids[0], ids[2], ids[3]];
-        assert_eq!(runs(&rest, Some(ids[1])), (vec![ids[3], ids[2]], Some(ids[1])));
-        assert_eq!(runs(&ids[..2], Some(ids[3])), (vec![], Some(ids[3])));
-    }
-}
-
 /// What is known of a stage that was cut off: nothing that it made may be forgotten.
 pub(super) fn partly(known: Option<StageRecord>, planned: &PlannedStage, done: &[Done]) -> StageRecord {
     let mut record = known.unwrap_or_else(|| StageRecord {
@@ -231,4 +206,29 @@ pub(super) fn partly(known: Option<StageRecord>, planned: &PlannedStage, done: &
         }
     }
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn nothing_older_than_a_run_whose_journal_is_missing_is_looked_at() {
+        let store = MemoryStore::default();
+        let mut ids = vec![RunId::generate()];
+        for _ in 0..3 {
+            ids.push(RunId::generate().after(ids[ids.len() - 1]));
+        }
+        let runs = |ids: &[RunId], last| {
+            let runs = Runs { store: &store, environment: "local", ids, last };
+            (runs.newest_first().collect::<Vec<_>>(), runs.missing())
+        };
+        let backwards = |ids: &[RunId]| ids.iter().rev().copied().collect::<Vec<_>>();
+        assert_eq!(runs(&ids, None), (backwards(&ids), None));
+        assert_eq!(runs(&ids, Some(ids[1])), (backwards(&ids), None));
+        let rest = [ids[0], ids[2], ids[3]];
+        assert_eq!(runs(&rest, Some(ids[1])), (vec![ids[3], ids[2]], Some(ids[1])));
+        assert_eq!(runs(&ids[..2], Some(ids[3])), (vec![], Some(ids[3])));
+    }
 }
