@@ -4,6 +4,7 @@
 //! a second looks whether something takes too long. So a request costs no task, no timer and no message.
 
 use super::clock::CoarseClock;
+use super::gather;
 use super::listener::LiveListener;
 use super::proxy;
 use super::target::LiveTarget;
@@ -204,7 +205,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let written = gather::poll_write(Pin::new(&mut self.stream), cx, slices);
         if written.is_ready() {
             self.front.touch();
         }

@@ -11,6 +11,7 @@ mod body;
 mod clock;
 mod control;
 mod front;
+mod gather;
 mod headers;
 mod health;
 mod listener;

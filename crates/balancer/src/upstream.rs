@@ -4,6 +4,7 @@
 //! request wakes no other task. While idle in a pool nobody drives it.
 
 use super::body::RequestBody;
+use super::gather::Gathering;
 use super::table::TargetProtocol;
 use super::tls;
 use hyper::body::Incoming;
@@ -31,7 +32,7 @@ pub(super) struct Upstream {
 }
 
 enum Driver {
-    Plain(Box<Connection<TokioIo<TcpStream>, RequestBody>>),
+    Plain(Box<Connection<TokioIo<Gathering<TcpStream>>, RequestBody>>),
     Tls(Box<Connection<TokioIo<tokio_rustls::client::TlsStream<TcpStream>>, RequestBody>>),
     /// A task of its own drives it, for a connection that may become a tunnel.
     Detached,
@@ -48,7 +49,7 @@ impl Upstream {
         stream.set_nodelay(true)?;
         let (sender, driver) = match protocol {
             TargetProtocol::Http => {
-                let (sender, connection) = handshake(stream).await?;
+                let (sender, connection) = handshake(Gathering(stream)).await?;
                 (sender, Driver::Plain(Box::new(connection)))
             }
             TargetProtocol::Https => {

@@ -63,6 +63,13 @@ fn dotted(path: &[Step]) -> String {
     text
 }
 
+/// The key of an object that has to have this one and can have no other: a variant of an enum.
+fn only_key(schema: &Value) -> Option<&str> {
+    let [required] = schema.get("required")?.as_array()?.as_slice() else { return None };
+    let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
+    (closed && schema.get("properties")?.as_object()?.len() == 1).then_some(required.as_str()?)
+}
+
 /// All violations of `schema` in `value`.
 pub(crate) fn check(schema: &Value, value: &Value) -> Vec<Violation> {
     let mut walker = Walker { root: schema, path: Vec::new(), found: Vec::new() };
@@ -146,6 +153,14 @@ impl<'a> Walker<'a> {
     }
 
     fn any_of(&mut self, branches: &'a [Value], value: &Value) {
+        let names: Vec<&str> = branches.iter().filter_map(|branch| only_key(self.resolve(branch))).collect();
+        if let Some(fields) = value.as_object()
+            && names.len() > 1
+            && fields.keys().filter(|key| names.contains(&key.as_str())).count() != 1
+        {
+            let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            return self.report(Place::Value, format!("{} has exactly one of {names}", self.subject()), None);
+        }
         let mut best: Option<Vec<Violation>> = None;
         for branch in branches {
             let mut attempt = Walker { root: self.root, path: self.path.clone(), found: Vec::new() };
@@ -346,6 +361,20 @@ mod tests {
 
     fn messages(schema: &Value, value: Value) -> Vec<String> {
         check(schema, &value).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_enum_has_exactly_one_of_its_variants() {
+        let variant = |name: &str| {
+            let properties = json!({ name: { "type": "integer" } });
+            json!({ "type": "object", "properties": properties, "required": [name], "additionalProperties": false })
+        };
+        let schema = json!({ "oneOf": [variant("canary"), variant("linear"), { "const": "all_at_once" }] });
+        let said = |value: Value| check(&schema, &value).iter().map(|v| v.message.clone()).collect::<Vec<_>>();
+        assert!(said(json!({ "canary": 1 })).is_empty() && said(json!("all_at_once")).is_empty());
+        for wrong in [json!({ "canary": 1, "linear": 2 }), json!({ "canari": 1 }), json!({})] {
+            assert_eq!(said(wrong), ["the value has exactly one of `canary`, `linear`"]);
+        }
     }
 
     #[test]
