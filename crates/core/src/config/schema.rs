@@ -370,7 +370,8 @@ mod tests {
             json!({ "type": "object", "properties": properties, "required": [name], "additionalProperties": false })
         };
         let schema = json!({ "oneOf": [variant("canary"), variant("linear"), { "const": "all_at_once" }] });
-        let said = |value: Value| check(&schema, &value).iter().map(|v| v.message.clone()).collect::<Vec<_>>();
+        let said =
+            |value: Value| check(&schema, &value).iter().map(|v| v.message.clone()).collect::<Vec<_>>();
         assert!(said(json!({ "canary": 1 })).is_empty() && said(json!("all_at_once")).is_empty());
         for wrong in [json!({ "canary": 1, "linear": 2 }), json!({ "canari": 1 }), json!({})] {
             assert_eq!(said(wrong), ["the value has exactly one of `canary`, `linear`"]);

@@ -144,7 +144,7 @@ async fn nothing_is_written_after_a_write_that_failed() {
 
 /// How many flushes 64 writers took that wrote eight records each. Every record was durable when it was said to be,
 /// and got a number of its own.
-async fn flushes_of_many_writers() -> usize {
+async fn flushes_of_many_writers() -> u64 {
     let memory = MemoryJournal::default();
     let journal = Arc::new(create(memory.clone(), RunId::generate()));
     let mut tasks = tokio::task::JoinSet::new();
