@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use pipeline_sdk::{EventRecord, Notifier, NotifyError};
+use pipeline_sdk::{EventRecord, Notifier, NotifyError, async_trait};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -51,6 +51,16 @@ pub(crate) struct NamedNotifier {
     pub(crate) notifier: Arc<dyn Notifier>,
     /// Whether a run that it does not hear of may not go on.
     pub(crate) required: bool,
+}
+
+/// Stands for a notifier that could not be made: it misses everything, and harms nobody.
+pub(crate) struct Unopened(pub(crate) String);
+
+#[async_trait]
+impl Notifier for Unopened {
+    async fn notify(&self, _: &EventRecord) -> Result<(), NotifyError> {
+        Err(NotifyError { message: self.0.clone(), retryable: false })
+    }
 }
 
 /// How far a notifier is.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline_sdk::{Event, Registry, RunCommand, RunId, RunOutcome, StageName, with_causes};
+use pipeline_sdk::{Event, Registry, RunCommand, RunId, RunOutcome, StageError, StageName, with_causes};
 
 use super::takeover::{Earlier, Runs};
 use super::{Deployed, EngineError, Run};
@@ -14,7 +14,7 @@ use crate::events::{Emitter, EventSink};
 use crate::journal::{Began, Entry, Inherited, Journal, Prospect};
 use crate::lifecycle::RunState;
 use crate::node::Session;
-use crate::notify::{NamedNotifier, Notifications, NotifyLimits};
+use crate::notify::{NamedNotifier, Notifications, NotifyLimits, Unopened};
 use crate::recorder::RunRecorder;
 use crate::state::{State, encode};
 use crate::store::{Holder, StateLock, StateStore, StoreError, Wait};
@@ -279,7 +279,14 @@ impl Engine {
             let refused = |message| EngineError::Notifier { name: config.name.clone(), message };
             let kind = self.registry.notifier(&config.kind, config.isolation);
             let kind = kind.map_err(|error| refused(format!("`{}`: {error}", config.kind)))?;
-            let notifier = (kind.create)(&config.inputs).map_err(|error| refused(with_causes(&error)))?;
+            let notifier = match (kind.create)(&config.inputs) {
+                Ok(notifier) => notifier,
+                // What the file says of it is wrong, or nothing may happen without it.
+                Err(error) if config.required || matches!(error, StageError::Input { .. }) => {
+                    return Err(refused(with_causes(&error)));
+                }
+                Err(error) => Arc::new(Unopened(with_causes(&error))),
+            };
             Ok(NamedNotifier { name: config.name.clone(), notifier, required: config.required })
         };
         self.pipeline.inner.notifiers.iter().map(make).collect()

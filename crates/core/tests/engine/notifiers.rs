@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pipeline_sdk::{
-    Event, EventRecord, Manifest, Notifier, NotifierKind, NotifyError, RunOutcome, async_trait, json,
+    Event, EventRecord, Manifest, Notifier, NotifierKind, NotifyError, RunOutcome, StageError, async_trait,
+    json,
 };
 
 use crate::world::Lab;
@@ -89,6 +90,24 @@ async fn a_dead_notifier_is_reported_once() {
     lab.run(TEXT).await;
     let warnings = |event: &Event| matches!(event, Event::Warning { message } if message.contains("`test`"));
     assert_eq!(lab.take_events().iter().filter(|event| warnings(event)).count(), 1);
+}
+
+/// One that cannot be made is as one that is dead, unless it is required or the file is wrong about it.
+#[tokio::test]
+async fn a_notifier_that_cannot_be_made_harms_nobody() {
+    type Cause = fn() -> StageError;
+    let (away, wrong): (Cause, Cause) =
+        (|| StageError::failed("nobody is there"), || StageError::input("url", "is no URL"));
+    let required = format!("{TEXT}required = true\n");
+    for (text, cause, runs) in [(TEXT, away, true), (&required, away, false), (TEXT, wrong, false)] {
+        let (mut lab, _) = lab(Manner::Dead);
+        let kind = lab.notifier.as_mut().unwrap();
+        kind.create = Arc::new(move |_: &_| Err(cause()));
+        let tried = try_run(&lab, text).await;
+        assert_eq!(tried.is_ok(), runs, "{tried:?}");
+        let warned = |event: &Event| matches!(event, Event::Warning { message } if message.contains("nobody is there"));
+        assert_eq!(lab.take_events().iter().filter(|event| warned(event)).count(), usize::from(runs));
+    }
 }
 
 #[tokio::test]
