@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use pipeline_sdk::wire::{Hello, MessageType, PROTOCOL, Welcome};
 use pipeline_sdk::{Isolation, Manifest, StageError};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::call::{Access, CallHost};
 use crate::file::{Form, PluginError, PluginFile, PrivateCopy};
@@ -42,8 +44,22 @@ pub(crate) struct LoadedPlugin {
     pub(crate) welcome: Welcome,
     pub(crate) access: Arc<Access>,
     starter: Starter,
-    link: Mutex<Arc<Link>>,
+    conversation: Mutex<Conversation>,
     _copy: PrivateCopy,
+}
+
+/// The conversation with a plugin, and the next one while that begins. Never locked while anything is waited for.
+struct Conversation {
+    link: Arc<Link>,
+    beginning: Option<Beginning>,
+}
+
+/// What comes of beginning again.
+type Beginning = watch::Receiver<Option<Result<Arc<Link>, PluginError>>>;
+
+enum Going {
+    On(Arc<Link>),
+    Beginning(Beginning),
 }
 
 /// What a plugin is loaded with.
@@ -77,7 +93,8 @@ impl LoadedPlugin {
         let starter = Starter { name: file.plugin.clone(), form, folder, directory, runtime };
         let (link, welcome) = starter.begin()?;
         check(&starter.name, &welcome)?;
-        Ok(Self { welcome, access, starter, link: Mutex::new(link), _copy: copy })
+        let conversation = Mutex::new(Conversation { link, beginning: None });
+        Ok(Self { welcome, access, starter, conversation, _copy: copy })
     }
 
     /// As `uses` names it.
@@ -92,32 +109,51 @@ impl LoadedPlugin {
 
     /// The conversation, begun again if it broke: what is to be undone needs the plugin.
     pub(crate) async fn link(self: &Arc<Self>) -> Result<Arc<Link>, StageError> {
-        if let Some(link) = self.unbroken() {
-            return Ok(link);
+        let mut beginning = match self.going_or_begun() {
+            Going::On(link) => return Ok(link),
+            Going::Beginning(beginning) => beginning,
+        };
+        let failed = |error: &dyn std::fmt::Display| StageError::failed(format!("{}: {error}", self.name()));
+        let begun = beginning.wait_for(Option::is_some).await.map_err(|error| failed(&error))?;
+        let begun = begun.clone().ok_or_else(|| failed(&"it was not started"))?;
+        begun.map_err(StageError::from)
+    }
+
+    /// A conversation that can go on, or the next one, which a thread of its own begins: a plugin may take its time
+    /// to start, and nobody else is to stand still meanwhile. Whoever asks then waits for the same one.
+    fn going_or_begun(self: &Arc<Self>) -> Going {
+        let mut now = self.conversation();
+        if now.link.broken().is_none() {
+            return Going::On(Arc::clone(&now.link));
         }
+        if let Some(beginning) = &now.beginning {
+            return Going::Beginning(beginning.clone());
+        }
+        let (says, beginning) = watch::channel(None);
         let plugin = Arc::clone(self);
-        let begun = tokio::task::spawn_blocking(move || plugin.begin_again()).await;
-        begun
-            .map_err(|error| StageError::failed(format!("{}: {error}", self.name())))?
-            .map_err(StageError::from)
-    }
-
-    fn unbroken(&self) -> Option<Arc<Link>> {
-        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        link.broken().is_none().then(|| Arc::clone(&link))
-    }
-
-    fn begin_again(&self) -> Result<Arc<Link>, PluginError> {
-        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        if link.broken().is_some() {
-            *link = self.starter.begin()?.0;
+        let spawned = thread::Builder::new().name("plugin start".to_owned()).spawn(move || {
+            let begun = plugin.starter.begin().map(|(link, _)| link);
+            let mut now = plugin.conversation();
+            now.beginning = None;
+            if let Ok(link) = &begun {
+                now.link = Arc::clone(link);
+            }
+            drop(now);
+            says.send_replace(Some(begun));
+        });
+        if spawned.is_ok() {
+            now.beginning = Some(beginning.clone());
         }
-        Ok(Arc::clone(&link))
+        Going::Beginning(beginning)
+    }
+
+    fn conversation(&self) -> MutexGuard<'_, Conversation> {
+        self.conversation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The conversation as it is, for a caller that cannot wait for a new one.
     pub(crate) fn current(&self) -> Arc<Link> {
-        Arc::clone(&self.link.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.conversation().link)
     }
 
     pub(crate) fn named(&self, error: pipeline_sdk::wire::WireError) -> StageError {

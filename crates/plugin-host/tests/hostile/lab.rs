@@ -1,5 +1,6 @@
 //! A pipeline with one hostile plugin.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -42,6 +43,13 @@ pub(crate) fn relay() -> PathBuf {
 pub(crate) fn built() -> PathBuf {
     let tests = std::env::current_exe().expect("this program");
     tests.parent().and_then(Path::parent).expect("the folder of the profile").to_owned()
+}
+
+/// Writes a program as the plugin `name`.
+pub(crate) fn script(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("written");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("changed");
 }
 
 /// A pipeline whose one stage is a hostile plugin.

@@ -3,7 +3,7 @@
 use pipeline_plugin_host::{Options, PluginError, Plugins, Trust};
 use pipeline_sdk::{Isolation, PluginSource};
 
-use crate::lab::{compile, relay};
+use crate::lab::{compile, relay, script};
 
 fn load(folder: &std::path::Path, uses: &str, isolation: Isolation) -> Result<String, PluginError> {
     let program = relay();
@@ -60,9 +60,7 @@ async fn what_is_no_plugin_is_said_to_be_none() {
     let quits = "#!/bin/sh\necho 'no database' >&2\nexit 3\n";
     let prints = "#!/bin/sh\nread line\necho Hello\nread line\n";
     for (name, text) in [("quits", quits), ("prints", prints), ("nothing", "#!/no/such/program\n")] {
-        std::fs::write(path(name), text).expect("written");
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o755)).expect("changed");
+        script(folder.path(), name, text);
     }
     let cases = [
         ("./missing.so", "cannot be read"),

@@ -3,4 +3,5 @@
 mod lab;
 mod loading;
 mod panicking;
+mod processes;
 mod running;

@@ -25,7 +25,7 @@ fn library(name: &str) -> PathBuf {
     library
 }
 
-fn context() -> Context {
+pub(crate) fn context() -> Context {
     Context::from(ContextParts {
         stage: StageName::new("it").expect("a name"),
         run: RunId::generate(),

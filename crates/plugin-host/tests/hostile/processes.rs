@@ -1,0 +1,185 @@
+//! When processes of plugins end, and what ends them.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use pipeline_plugin_host::{Options, Plugins, Trust};
+use pipeline_sdk::{Inputs, Isolation, PluginSource, StageKind};
+
+use crate::lab::{relay, script};
+use crate::panicking::context;
+
+/// How a plugin in the shell begins: it greets.
+const GREETS: &str = r#"#!/bin/sh
+cd "$PIPELINE_PLUGIN_DIR"
+read -r hello
+echo '{"type":"result","id":1,"body":{"ok":{"protocol":1,"name":"shell","stages":[{"kind":"shell","summary":"-","inputs":{"type":"object"},"outputs":{}}]}}}'
+"#;
+
+/// How long something may take that is to happen at once.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Names the folder to the host that is to be killed.
+const FOLDER: &str = "PIPELINE_TEST_FOLDER";
+
+fn load(folder: &Path) -> (Plugins, Arc<StageKind>) {
+    let options = Options { directory: folder.to_owned(), trust: Trust::FirstUse, program: relay() };
+    let plugins = Plugins::new(options);
+    let kind = plugins.stage("./plugin", Isolation::None).unwrap_or_else(|error| panic!("{error}"));
+    (plugins, kind)
+}
+
+async fn plan(kind: &StageKind) -> String {
+    kind.stage.plan(&context(), &Inputs::default()).await.expect_err("no plan").to_string()
+}
+
+/// The number that a plugin has written into the file `name`.
+async fn number(folder: &Path, name: &str) -> u32 {
+    let read = || std::fs::read_to_string(folder.join(name)).ok()?.trim().parse().ok();
+    eventually(read).await.unwrap_or_else(|| panic!("the plugin did not write {name}"))
+}
+
+async fn ends(process: u32) -> bool {
+    let gone = || {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // One that has ended may wait for its parent.
+        stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z')).then_some(())
+    };
+    eventually(gone).await.is_some()
+}
+
+async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let begun = Instant::now();
+    while begun.elapsed() < SOON {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    None
+}
+
+#[tokio::test]
+async fn nobody_stands_still_while_a_plugin_hangs_that_is_started_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hangs = GREETS.replace(
+        "read -r hello\n",
+        "if [ -e again ]; then echo $$ > hangs; exec sleep 1000; fi\ntouch again\nread -r hello\n",
+    );
+    script(folder.path(), "plugin", &format!("{hangs}read -r call\nexit 3\n"));
+    let (_plugins, kind) = load(folder.path());
+    assert!(plan(&kind).await.contains("exit status: 3"));
+
+    let begun = Instant::now();
+    let mut longest = Duration::ZERO;
+    let ticks = async {
+        loop {
+            let tick = Instant::now();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            longest = longest.max(tick.elapsed());
+        }
+    };
+    let errors = tokio::select! {
+        errors = join_all((0..4).map(|_| plan(&kind))) => errors,
+        () = ticks => Vec::new(),
+    };
+    assert!(errors.iter().all(|error| error.contains("did not answer within")), "{errors:?}");
+    assert!(begun.elapsed() < Duration::from_secs(15), "they wait for the same start: {:?}", begun.elapsed());
+    assert!(longest < Duration::from_secs(2), "nothing else went on for {longest:?}");
+    assert!(ends(number(folder.path(), "hangs").await).await, "what hung is ended");
+}
+
+#[tokio::test]
+async fn the_end_of_a_process_is_noticed_though_a_child_of_it_keeps_its_output() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text =
+        format!("{GREETS}read -r call\nsleep 1000 &\necho $! > child\necho 'no database' >&2\nexit 3\n");
+    script(folder.path(), "plugin", &text);
+    let (_plugins, kind) = load(folder.path());
+    let begun = Instant::now();
+    let error = plan(&kind).await;
+    assert!(error.contains("exit status: 3"), "{error}");
+    assert!(error.ends_with("its last words:\n  no database"), "{error}");
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(ends(number(folder.path(), "child").await).await, "its child ends too");
+}
+
+#[tokio::test]
+async fn a_plugin_that_does_not_end_with_its_input_is_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    script(
+        folder.path(),
+        "plugin",
+        &format!("{GREETS}sleep 1000 &\necho $! > child\necho $$ > itself\nwait\n"),
+    );
+    let (plugins, kind) = load(folder.path());
+    let processes = [number(folder.path(), "itself").await, number(folder.path(), "child").await];
+    drop((plugins, kind));
+    for process in processes {
+        assert!(ends(process).await);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_plugin_ends_with_a_host_that_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    script(folder.path(), "plugin", &format!("{GREETS}echo $$ > itself\nexec sleep 1000\n"));
+    let mut host = Command::new(std::env::current_exe().expect("this program"));
+    host.args(["--exact", "processes::a_host_until_it_is_killed", "--ignored"]);
+    let mut host = host.env(FOLDER, folder.path()).stdout(Stdio::null()).spawn().expect("a host");
+    let plugin = number(folder.path(), "itself").await;
+    host.kill().expect("killed");
+    host.wait().expect("its end");
+    assert!(ends(plugin).await);
+}
+
+#[tokio::test]
+#[ignore = "a part of the test above"]
+async fn a_host_until_it_is_killed() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let _loaded = load(folder.as_ref());
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_plugin_in_python_ends_at_once_with_its_input_whatever_it_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = r#"import os, time
+from pathlib import Path
+from pipeline_plugin import Plugin
+
+plugin = Plugin("busy", "1")
+
+@plugin.stage("busy", "Works", inputs={"type": "object"}, outputs={})
+class Busy:
+    def plan(self, cx, inputs):
+        Path("itself").write_text(str(os.getpid()))
+        time.sleep(1000)
+
+plugin.run()
+"#;
+    script(folder.path(), "plugin.py", text);
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/python");
+    let mut python = Command::new("python3");
+    python
+        .arg("plugin.py")
+        .current_dir(folder.path())
+        .env("PYTHONPATH", module)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    let mut plugin = python.stdin(Stdio::piped()).spawn().expect("python3");
+    let context = r#"{"stage":"it","run":"01932d07-4a00-7000-8000-000000000001","pipeline":{"name":"a","environment":"b"},
+        "directory":"/","mode":"converge","idempotency_key":"0"}"#;
+    let call =
+        format!(r#"{{"type":"plan","id":1,"body":{{"kind":"busy","context":{context},"inputs":{{}}}}}}"#);
+    let mut input = plugin.stdin.take().expect("piped");
+    input.write_all(format!("{}\n", call.replace('\n', "")).as_bytes()).expect("written");
+    let number = number(folder.path(), "itself").await;
+    drop(input);
+    assert!(ends(number).await);
+    assert!(plugin.wait().expect("its end").success());
+}
