@@ -4,13 +4,15 @@
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use pipeline_sdk::ProgressLevel;
 use pipeline_sdk::abi::{ABI_MAJOR, ABI_MINOR, Bytes, ENTRY_SYMBOL, Entry, Host, MAGIC, PROMPT};
+use pipeline_sdk::wire::{LogLine, MessageType, Outgoing};
 
 use crate::link::Transport;
 
@@ -20,8 +22,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long calls that are about to return are waited for before a plugin is closed.
 const LAST_CALLS: Duration = Duration::from_millis(500);
 
+/// A `send` that takes less has returned at once.
+const AT_ONCE: Duration = Duration::from_millis(5);
+
+/// A `send` that takes this long waits for something.
+const BLOCKING: Duration = Duration::from_millis(100);
+
+/// How many calls in a row have to return at once before more is built on it.
+const PROVEN: u32 = 16;
+
+/// For how many milliseconds it is built on.
+const RECENTLY: u64 = 1000;
+
 /// Takes a plugin's messages.
 pub(crate) type Receive = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// A message for a plugin.
+type Outbound = (MessageType, Vec<u8>);
 
 /// Why a library is no plugin, and what to do.
 pub(crate) type NoPlugin = (String, &'static str);
@@ -106,21 +123,32 @@ impl Loaded {
         }
     }
 
-    /// Opens the plugin. Its messages go to `receive`.
-    pub(crate) fn open(self, receive: Receive) -> Result<Box<dyn Transport>, String> {
-        // A plugin may hold on to its host for as long as it likes: neither is ever freed.
-        let context: &'static Receive = Box::leak(Box::new(receive));
-        let host: &'static Table = Box::leak(Box::new(Table(Host {
-            size: size_of::<Host>() as u32,
-            reserved: 0,
-            context: (&raw const *context).cast_mut().cast(),
-            receive: receive_message,
-        })));
-        if self.prompt {
-            let instance = self.open_instance(host).ok_or_else(refused)?;
-            return Ok(Box::new(Prompt::new(instance)));
-        }
-        self.open_on_a_thread(host)
+    /// Opens the plugin, on the thread that will call it: whatever it does there, nobody else waits longer than
+    /// they want to. Its messages go to `receive`.
+    pub(crate) fn open(self, receive: Receive) -> Result<Opened, String> {
+        let host = Table::leaked(&receive);
+        let (messages, queue) = mpsc::channel::<Outbound>();
+        let (opened, answer) = mpsc::sync_channel(1);
+        let (closes, end) = mpsc::sync_channel(1);
+        let work = move || {
+            let calls = self.open_instance(host).map(|instance| Arc::new(Calls::new(instance, self.prompt)));
+            let _ = opened.send(calls.clone());
+            let Some(calls) = calls else { return };
+            for (message, bytes) in queue {
+                calls.pass(message, &bytes);
+                calls.waiting.fetch_sub(1, Ordering::SeqCst);
+            }
+            calls.instance.close();
+            let _ = closes.send(());
+        };
+        let spawned = thread::Builder::new().name("plugin calls".to_owned()).spawn(work);
+        spawned.map_err(|error| format!("no thread for it can be started: {error}"))?;
+        let calls =
+            answer.recv_timeout(PATIENCE).map_err(|_| format!("it did not open within {PATIENCE:?}"))?;
+        let calls = calls.ok_or("it refused to open")?;
+        let (messages, ended) = (Mutex::new(Some(messages)), Mutex::new(end));
+        let (guests, closed, warned) = Default::default();
+        Ok(Opened { calls, receive, messages, guests, closed, warned, ended })
     }
 
     fn open_instance(self, host: &'static Table) -> Option<Instance> {
@@ -128,38 +156,26 @@ impl Loaded {
         let plugin = unsafe { (self.open)(&raw const host.0) };
         (!plugin.is_null()).then_some(Instance { plugin, send: self.send, close: self.close })
     }
-
-    /// A plugin that works within `send` has a thread that it may keep busy.
-    fn open_on_a_thread(self, host: &'static Table) -> Result<Box<dyn Transport>, String> {
-        let (messages, queue) = mpsc::channel::<Vec<u8>>();
-        let (opened, answer) = mpsc::sync_channel(1);
-        let work = move || {
-            let instance = self.open_instance(host);
-            let _ = opened.send(instance.is_some());
-            if let Some(instance) = instance {
-                queue.iter().for_each(|message| instance.pass(&message));
-                instance.close();
-            }
-        };
-        let spawned = thread::Builder::new().name("plugin calls".to_owned()).spawn(work);
-        spawned.map_err(|error| format!("no thread for it can be started: {error}"))?;
-        match answer.recv_timeout(PATIENCE) {
-            Ok(true) => Ok(Box::new(Queued { messages: Mutex::new(Some(messages)) })),
-            Ok(false) => Err(refused()),
-            Err(_) => Err(format!("it did not open within {PATIENCE:?}")),
-        }
-    }
 }
 
 /// What a plugin is given.
 struct Table(Host);
 
+impl Table {
+    /// A plugin may hold on to its host for as long as it likes: it is never freed.
+    fn leaked(receive: &Receive) -> &'static Self {
+        let context: &'static Receive = Box::leak(Box::new(Arc::clone(receive)));
+        Box::leak(Box::new(Self(Host {
+            size: size_of::<Host>() as u32,
+            reserved: 0,
+            context: (&raw const *context).cast_mut().cast(),
+            receive: receive_message,
+        })))
+    }
+}
+
 // SAFETY: it is only read, and its context points to a [`Receive`], which threads may share.
 unsafe impl Sync for Table {}
-
-fn refused() -> String {
-    "it refused to open".to_owned()
-}
 
 /// A plugin that was opened.
 #[derive(Clone, Copy)]
@@ -177,8 +193,8 @@ unsafe impl Sync for Instance {}
 impl Instance {
     fn pass(&self, message: &[u8]) {
         let bytes = Bytes { data: message.as_ptr(), len: message.len() };
-        // SAFETY: `plugin` is what `open` has returned, and is not closed during this call: both transports see to
-        // that. The bytes live for this call.
+        // SAFETY: `plugin` is what `open` has returned, and is not closed during this call: [`Opened::close`] sees
+        // to that. The bytes live for this call.
         unsafe { (self.send)(self.plugin, bytes) }
     }
 
@@ -201,24 +217,121 @@ unsafe extern "C" fn receive_message(context: *mut c_void, message: Bytes) {
     let _ = catch_unwind(AssertUnwindSafe(|| receive(message)));
 }
 
-/// A plugin whose functions return at once.
-struct Prompt {
-    instance: Instance,
-    /// Set before it is closed; whoever sees it does not call the plugin any more.
-    closed: AtomicBool,
-    /// How many calls of `send` there are now.
-    calls: AtomicUsize,
+/// How a plugin that says that `send` returns at once has kept to it, for one type of message: what returns at once
+/// with an answer may take long with an `apply`.
+#[derive(Default)]
+struct Record {
+    /// How many calls in a row have returned at once.
+    prompt: AtomicU32,
+    /// When the last of them was, in milliseconds since the plugin was opened.
+    last: AtomicU64,
 }
 
-impl Prompt {
-    fn new(instance: Instance) -> Self {
-        Self { instance, closed: AtomicBool::new(false), calls: AtomicUsize::new(0) }
+/// The calls of a plugin that was opened.
+struct Calls {
+    instance: Instance,
+    opened: Instant,
+    /// By type of message; none for a plugin that does not say that it is prompt.
+    records: Option<[Record; MessageType::Unknown as usize + 1]>,
+    /// Set once it has taken so long that it is not prompt, whatever it says.
+    blocks: AtomicBool,
+    /// How many messages there are for its thread, with the one that it is passing.
+    waiting: AtomicUsize,
+}
+
+impl Calls {
+    fn new(instance: Instance, prompt: bool) -> Self {
+        let (blocks, waiting) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Self { instance, opened: Instant::now(), records: prompt.then(Default::default), blocks, waiting }
+    }
+
+    fn record(&self, message: MessageType) -> Option<&Record> {
+        self.records.as_ref().and_then(|records| records.get(message as usize))
+    }
+
+    /// Whether `send` can be expected to return at once: it just did, over and over.
+    fn is_prompt(&self, message: MessageType) -> bool {
+        let Some(record) = self.record(message) else { return false };
+        record.prompt.load(Ordering::Relaxed) >= PROVEN
+            && self.waiting.load(Ordering::SeqCst) == 0
+            && !self.blocks.load(Ordering::Relaxed)
+            && self.now().saturating_sub(record.last.load(Ordering::Relaxed)) < RECENTLY
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn pass(&self, message: MessageType, bytes: &[u8]) {
+        let Some(record) = self.record(message) else { return self.instance.pass(bytes) };
+        let begun = Instant::now();
+        self.instance.pass(bytes);
+        let took = begun.elapsed();
+        if took < AT_ONCE {
+            record.prompt.fetch_add(1, Ordering::Relaxed);
+            record.last.store(self.now(), Ordering::Relaxed);
+        } else {
+            // The machine may have been busy: what is prompt proves it again.
+            record.prompt.store(0, Ordering::Relaxed);
+            self.blocks.fetch_or(took >= BLOCKING, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A plugin that was opened, as it is talked to. A thread of its own passes the messages. Only where it has just
+/// been prompt, whoever has a message passes it: that saves waking the thread, which costs more than the call.
+pub(crate) struct Opened {
+    calls: Arc<Calls>,
+    receive: Receive,
+    messages: Mutex<Option<mpsc::Sender<Outbound>>>,
+    /// How many threads of others there are within `send`.
+    guests: AtomicUsize,
+    /// Set before it is closed; whoever sees it does not call the plugin any more.
+    closed: AtomicBool,
+    warned: AtomicBool,
+    ended: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Opened {
+    /// Passes a message on the thread of the caller, which may wait.
+    pub(crate) fn pass_here(&self, message: MessageType, bytes: &[u8]) {
+        // Counted before it is looked whether it is closed, and closed before it is looked whether any is counted.
+        self.guests.fetch_add(1, Ordering::SeqCst);
+        if !self.closed.load(Ordering::SeqCst) {
+            self.calls.pass(message, bytes);
+        }
+        self.guests.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether the plugin says that it returns at once.
+    pub(crate) fn says_prompt(&self) -> bool {
+        self.calls.records.is_some()
+    }
+
+    fn queue(&self, message: MessageType, bytes: Vec<u8>) {
+        if let Some(messages) = &*self.messages.lock().unwrap_or_else(PoisonError::into_inner) {
+            self.calls.waiting.fetch_add(1, Ordering::SeqCst);
+            let _ = messages.send((message, bytes));
+        }
+    }
+
+    /// Says once, to whoever calls the plugin, that it does not keep to what it says.
+    fn warn(&self) {
+        if !self.calls.blocks.load(Ordering::Relaxed) || self.warned.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let message = "the plugin says that it is prompt, and its `send` does not return at once: it is called \
+                       as one that is not";
+        let line = LogLine { level: ProgressLevel::Warning, message: message.to_owned() };
+        if let Ok(bytes) = (Outgoing { message: MessageType::Log, id: 0, body: &line }).encode() {
+            (self.receive)(&bytes);
+        }
     }
 
     /// Whether all calls have returned. One within which the plugin calls back may itself be about to close it.
     fn is_left_alone(&self) -> bool {
         let deadline = Instant::now() + LAST_CALLS;
-        while self.calls.load(Ordering::SeqCst) > 0 {
+        while self.guests.load(Ordering::SeqCst) > 0 || self.calls.waiting.load(Ordering::SeqCst) > 0 {
             if Instant::now() > deadline {
                 return false;
             }
@@ -228,14 +341,13 @@ impl Prompt {
     }
 }
 
-impl Transport for Prompt {
-    fn send(&self, message: Vec<u8>) {
-        // Counted before it is looked whether it is closed, and closed before it is looked whether any is counted.
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        if !self.closed.load(Ordering::SeqCst) {
-            self.instance.pass(&message);
+impl Transport for Opened {
+    fn send(&self, message: MessageType, bytes: Vec<u8>) {
+        self.warn();
+        match self.calls.is_prompt(message) {
+            true => self.pass_here(message, &bytes),
+            false => self.queue(message, bytes),
         }
-        self.calls.fetch_sub(1, Ordering::SeqCst);
     }
 
     fn kill(&self) -> bool {
@@ -246,37 +358,8 @@ impl Transport for Prompt {
         if self.closed.swap(true, Ordering::SeqCst) || !self.is_left_alone() {
             return;
         }
-        let (instance, (closed, end)) = (self.instance, mpsc::sync_channel(1));
-        let spawned = thread::Builder::new().spawn(move || {
-            // The whole of it moves to the thread, which may move.
-            let instance: Instance = instance;
-            instance.close();
-            let _ = closed.send(());
-        });
-        if spawned.is_ok() {
-            // One that does not end is left to the end of the process.
-            let _ = end.recv_timeout(PATIENCE);
-        }
-    }
-}
-
-/// A plugin with a thread that calls it.
-struct Queued {
-    messages: Mutex<Option<mpsc::Sender<Vec<u8>>>>,
-}
-
-impl Transport for Queued {
-    fn send(&self, message: Vec<u8>) {
-        if let Some(messages) = &*self.messages.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = messages.send(message);
-        }
-    }
-
-    fn kill(&self) -> bool {
-        false
-    }
-
-    fn close(&self) {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // One that does not end is left to the end of the process.
+        let _ = self.ended.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE);
     }
 }

@@ -3,7 +3,7 @@
 //! Whatever a plugin sends, a call ends: with its result, with an error, or by being given up.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const QUOTED: usize = 80;
 /// Carries messages to a plugin.
 pub(crate) trait Transport: Send + Sync {
     /// Passes a message on, in order. Returns at once.
-    fn send(&self, message: Vec<u8>);
+    fn send(&self, message: MessageType, bytes: Vec<u8>);
 
     /// Ends the plugin whatever it is doing; whether that is possible.
     fn kill(&self) -> bool;
@@ -63,6 +63,8 @@ pub(crate) struct Link {
     open: Mutex<HashMap<u64, Open>>,
     next: AtomicU64,
     broken: OnceLock<String>,
+    /// Whether a call was given up that still goes on, who knows with what in its hands.
+    haunted: AtomicBool,
     words: Mutex<VecDeque<String>>,
 }
 
@@ -74,6 +76,7 @@ impl Link {
             open: Mutex::default(),
             next: AtomicU64::new(1),
             broken: OnceLock::new(),
+            haunted: AtomicBool::new(false),
             words: Mutex::default(),
         })
     }
@@ -86,6 +89,11 @@ impl Link {
     /// Why nothing can be said any more.
     pub(crate) fn broken(&self) -> Option<&str> {
         self.broken.get().map(String::as_str)
+    }
+
+    /// Whether a new call can be expected to get through.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.broken().is_none() && !self.haunted.load(Ordering::Relaxed)
     }
 
     pub(crate) fn close(&self) {
@@ -108,7 +116,7 @@ impl Link {
             )));
         }
         if let Some(transport) = self.transport.get() {
-            transport.send(bytes);
+            transport.send(message, bytes);
         }
         Ok(())
     }
@@ -176,7 +184,8 @@ impl Link {
     }
 
     /// Gives up on a call. Where the plugin can be ended, it is: what it still does would be done behind the
-    /// back of the run. Elsewhere nothing more is recorded for the call, so nothing more may begin.
+    /// back of the run. Elsewhere nothing more is recorded for the call, so nothing more may begin; calls that come
+    /// later could wait behind it for ever, and are for another conversation.
     fn abandon(&self, id: u64, why: &str, grace: Duration) -> WireError {
         self.open().remove(&id);
         let mut reason = why.to_owned();
@@ -185,8 +194,11 @@ impl Link {
         }
         if self.transport.get().is_some_and(|transport| transport.kill()) {
             self.fail(&format!("it was ended: {reason}"));
+            return WireError::failed(reason);
         }
-        WireError::failed(reason)
+        self.haunted.store(true, Ordering::Relaxed);
+        let help = "it may still be at work; with `isolation = \"process\"` it is ended where it does not end itself";
+        WireError { help: Some(help.to_owned()), ..WireError::failed(reason) }
     }
 
     /// Nothing the plugin says is believed any more.
@@ -238,7 +250,7 @@ impl Link {
                 let line: LogLine = serde_json::from_str(body).map_err(|error| error.to_string())?;
                 match self.host(id) {
                     Some(host) => host.log(line),
-                    None => self.hear(line.message),
+                    None => self.hear(line),
                 }
             }
             // Of a later version.
@@ -265,16 +277,16 @@ impl Link {
     }
 
     /// A line of the plugin's log: for whoever called, and for the error if it ends.
-    pub(crate) fn hear(&self, line: String) {
+    pub(crate) fn hear(&self, line: LogLine) {
         let hosts: Vec<_> = self.open().values().map(|open| Arc::clone(&open.host)).collect();
         for host in hosts {
-            host.log(LogLine { level: pipeline_sdk::ProgressLevel::Note, message: line.clone() });
+            host.log(line.clone());
         }
         let mut words = self.words();
         if words.len() == LAST_WORDS {
             words.pop_front();
         }
-        words.push_back(line);
+        words.push_back(line.message);
     }
 
     fn words(&self) -> MutexGuard<'_, VecDeque<String>> {

@@ -123,7 +123,7 @@ impl LoadedPlugin {
     /// to start, and nobody else is to stand still meanwhile. Whoever asks then waits for the same one.
     fn going_or_begun(self: &Arc<Self>) -> Going {
         let mut now = self.conversation();
-        if now.link.broken().is_none() {
+        if now.link.is_sound() {
             return Going::On(Arc::clone(&now.link));
         }
         if let Some(beginning) = &now.beginning {
@@ -175,7 +175,8 @@ impl Starter {
             StartForm::Library(library) => {
                 let takes = Arc::clone(&link);
                 let transport = library.open(Arc::new(move |message: &[u8]| takes.receive(message)));
-                link.connect(transport.map_err(|reason| failed(reason, "its log may say why"))?);
+                let transport = transport.map_err(|reason| failed(reason, "its log may say why"))?;
+                link.connect(Box::new(transport));
             }
             StartForm::Process { program, arguments } => {
                 let mut command = Command::new(program);

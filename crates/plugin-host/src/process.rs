@@ -8,7 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use pipeline_sdk::wire::read_line;
+use pipeline_sdk::ProgressLevel;
+use pipeline_sdk::wire::{LogLine, MessageType, read_line};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::link::{Link, Transport};
@@ -56,9 +57,9 @@ impl Process {
 }
 
 impl Transport for Process {
-    fn send(&self, message: Vec<u8>) {
+    fn send(&self, _: MessageType, bytes: Vec<u8>) {
         if let Some(messages) = &*self.messages.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = messages.send(message);
+            let _ = messages.send(bytes);
         }
     }
 
@@ -246,7 +247,10 @@ fn listen(log: ChildStderr, link: &Link) {
         line.clear();
         match log.by_ref().take(LONGEST_LINE as u64).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
-            Ok(_) => link.hear(String::from_utf8_lossy(&line).trim_end().to_owned()),
+            Ok(_) => {
+                let message = String::from_utf8_lossy(&line).trim_end().to_owned();
+                link.hear(LogLine { level: ProgressLevel::Note, message });
+            }
         }
     }
 }

@@ -6,9 +6,10 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pipeline_sdk::wire::{read_line, write_line};
+use pipeline_sdk::wire::{MessageType, read_line, write_line};
 
 use crate::library::Loaded;
+use crate::link::Transport as _;
 
 /// Loads the library at `path`, and passes messages between it and standard input and output until the input
 /// ends. What the library prints goes to standard error.
@@ -28,7 +29,11 @@ pub fn serve(path: &Path) -> io::Result<()> {
     let mut input = BufReader::new(io::stdin().lock());
     let mut line = Vec::new();
     while read_line(&mut input, &mut line)? {
-        plugin.send(std::mem::take(&mut line));
+        // What a message is does not matter here: this thread has nothing else to do.
+        match plugin.says_prompt() {
+            true => plugin.pass_here(MessageType::Unknown, &line),
+            false => plugin.send(MessageType::Unknown, std::mem::take(&mut line)),
+        }
     }
     plugin.close();
     Ok(())

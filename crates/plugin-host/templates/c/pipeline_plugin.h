@@ -1,10 +1,11 @@
 /*
  * The C interface of a library plugin of pipeline. This header is its specification; it needs C11 or C++11.
  *
- * A library exports one table, PIPELINE_PLUGIN_ENTRY_V1. The host checks `magic`, `abi_major` and `size` before
- * it calls anything. It calls `open` once; from then on both sides pass messages to each other, the host by
- * `send`, the plugin by `receive`. A message is one JSON object in UTF-8 with the keys `type`, `id` and `body`,
- * without a zero at its end. What the messages say is the same as for plugins that are executables.
+ * A library exports one table, PIPELINE_PLUGIN_ENTRY_V1. The host checks `magic`, `abi_major` and `size`
+ * before it calls anything. It calls `open`; from then on both sides pass messages to each other, the host
+ * by `send`, the plugin by `receive`. It may call `open` again, with another host, where a call never ended.
+ * A message is one JSON object in UTF-8 with the keys `type`, `id` and `body`, without a zero at its end.
+ * What the messages say is the same as for plugins that are executables.
  *
  * Memory
  *   A message belongs to whoever passes it, and is valid only during the call. The receiver copies what it
@@ -12,8 +13,9 @@
  *
  * Threads
  *   `send` is called from one thread at a time for each opened plugin, which may be another thread each time;
- *   with PIPELINE_PROMPT from several at once. `receive` may be called from any thread, also within `send`,
- *   from `open` until `close` has returned. `close` is called once, after the last `send` has returned.
+ *   with PIPELINE_PROMPT from several at once, when it was seen to return at once. `receive` may be called from
+ *   any thread, also within `send`, from `open` until `close` has returned. `close` is called once, after the
+ *   last `send` has returned.
  *   Without PIPELINE_PROMPT no message arrives while `send` works: it cannot wait there for the answer to a
  *   question, and learns of a cancellation only afterwards.
  *

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use pipeline_plugin_host::{Options, Plugins, Trust};
 use pipeline_sdk::{
     Action, CancellationToken, Context, ContextParts, Done, Event, EventRecord, Inputs, Isolation, Mode,
-    NullSink, PipelineId, PluginSource, ResourceId, RunId, StageKind, StageName, StagePlan, json,
+    NullSink, PipelineId, PluginSource, ProgressSink, ResourceId, RunId, StageKind, StageName, StagePlan,
+    json,
 };
 
 use crate::lab::{built, relay};
@@ -26,6 +27,10 @@ fn library(name: &str) -> PathBuf {
 }
 
 pub(crate) fn context() -> Context {
+    context_heard_by(Arc::new(NullSink))
+}
+
+pub(crate) fn context_heard_by(sink: Arc<dyn ProgressSink>) -> Context {
     Context::from(ContextParts {
         stage: StageName::new("it").expect("a name"),
         run: RunId::generate(),
@@ -34,7 +39,7 @@ pub(crate) fn context() -> Context {
         mode: Mode::Converge,
         prior: None,
         cancel: CancellationToken::new(),
-        sink: Arc::new(NullSink),
+        sink,
         recorder: Arc::new(NullSink),
         services: None,
         inputs: None,

@@ -18,7 +18,9 @@ enum {
     WRONG_MAGIC, TRUNCATED, NEWER_MINOR, OLDER_MAJOR, NEWER_MAJOR, NO_FUNCTION, REFUSES, MUTE,
     /* What `apply` does. */
     NEVER, TWICE, LATE, GARBAGE, WRONG_RESULT, HUGE_MESSAGE, PRINTS, EXITS, CRASHES, OVERSTEPS, LEAKS, BLOCKS,
-    FOREIGN_ID
+    FOREIGN_ID,
+    /* It says that it is prompt, and is not. */
+    SAYS_PROMPT, HESITATES
 };
 
 static const char WELCOME[] =
@@ -33,6 +35,7 @@ static const char OTHER[] = "{\"kind\":\"test:thing\",\"name\":\"another\"}";
 struct plugin {
     const pipeline_host *host;
     uint64_t apply; /* the open call */
+    char *folder; /* of the pipeline */
     char secret[256];
 };
 
@@ -44,12 +47,16 @@ static void say(const struct plugin *plugin, const char *type, uint64_t id, cons
     free(text);
 }
 
-static void succeed(const struct plugin *plugin, uint64_t id)
+static void answer(const struct plugin *plugin, uint64_t id, const char *word)
 {
     char body[512];
-    snprintf(body, sizeof body, "{\"ok\":{\"values\":{\"word\":\"%s\"},\"resources\":[]}}",
-             plugin->secret[0] ? plugin->secret : "done");
+    snprintf(body, sizeof body, "{\"ok\":{\"values\":{\"word\":\"%s\"},\"resources\":[]}}", word);
     say(plugin, "result", id, body);
+}
+
+static void succeed(const struct plugin *plugin, uint64_t id)
+{
+    answer(plugin, id, plugin->secret[0] ? plugin->secret : "done");
 }
 
 static void ask(const struct plugin *plugin, uint64_t id, const char *service, const char *more)
@@ -59,22 +66,23 @@ static void ask(const struct plugin *plugin, uint64_t id, const char *service, c
     say(plugin, "ask", id, body);
 }
 
-static void write_down(struct json context, const char *word)
+static void write_down(const char *folder, const char *word)
 {
     char path[4096];
-    char *folder = json_text(json_get(context, "directory"));
-    snprintf(path, sizeof path, "%s/calls", folder ? folder : ".");
-    free(folder);
+    snprintf(path, sizeof path, "%s/calls", folder);
     FILE *file = fopen(path, "a");
     if (!file) return;
     fprintf(file, "%s\n", word);
     fclose(file);
 }
 
-static void *complete_later(void *plugin)
+static void *complete_later(void *given)
 {
+    struct plugin *plugin = given;
     nanosleep(&(struct timespec){.tv_sec = 3}, NULL);
-    succeed(plugin, ((struct plugin *)plugin)->apply);
+    ask(plugin, 4, "intent", "\"intent\":{\"resource\":{\"kind\":\"test:thing\",\"name\":\"one\"},\"action\":\"create\"}");
+    succeed(plugin, plugin->apply);
+    write_down(plugin->folder, "late");
     return NULL;
 }
 
@@ -84,7 +92,7 @@ static void misbehave(struct plugin *plugin)
     char *huge;
     switch (WAY) {
     case NEVER: return;
-    case TWICE: succeed(plugin, plugin->apply); break;
+    case TWICE: succeed(plugin, plugin->apply); answer(plugin, plugin->apply, "again"); return;
     case LATE: pthread_create(&thread, NULL, complete_later, plugin); return;
     case GARBAGE: plugin->host->receive(plugin->host->context, (pipeline_bytes){(const uint8_t *)"{\"type\":\xff", 9}); return;
     case WRONG_RESULT: say(plugin, "result", plugin->apply, "{\"ok\":[1,2]}"); return;
@@ -97,11 +105,20 @@ static void misbehave(struct plugin *plugin)
     case PRINTS: puts("this is no message"); fflush(stdout); break;
     case EXITS: exit(7);
     case CRASHES: *(volatile int *)8 = 1; break;
-    case BLOCKS: for (;;) pause();
+    case BLOCKS: case SAYS_PROMPT: for (;;) pause();
+    case HESITATES: nanosleep(&(struct timespec){.tv_nsec = 150000000}, NULL); break;
     case FOREIGN_ID: say(plugin, "result", 424242, "{\"ok\":null}"); break;
     default: break;
     }
     succeed(plugin, plugin->apply);
+}
+
+/* Writes down a call, into the folder that it names. */
+static void called(struct plugin *plugin, struct json body, const char *word)
+{
+    free(plugin->folder);
+    plugin->folder = json_text(json_get(json_get(body, "context"), "directory"));
+    if (plugin->folder) write_down(plugin->folder, word);
 }
 
 static void take(struct plugin *plugin, uint64_t id, struct json type, struct json body)
@@ -118,11 +135,11 @@ static void take(struct plugin *plugin, uint64_t id, struct json type, struct js
     } else if (json_is(type, "apply")) {
         char intent[256];
         plugin->apply = id;
-        write_down(json_get(body, "context"), "apply");
+        called(plugin, body, "apply");
         snprintf(intent, sizeof intent, "\"intent\":{\"resource\":%s,\"action\":\"create\"}", WAY == OVERSTEPS ? OTHER : THING);
         ask(plugin, 1, "intent", intent);
     } else if (json_is(type, "rollback")) {
-        write_down(json_get(body, "context"), "rollback");
+        called(plugin, body, "rollback");
         say(plugin, "result", id, "{\"ok\":null}");
     } else if (json_is(type, "answer") && id == 1) {
         if (WAY == LEAKS)
@@ -136,7 +153,7 @@ static void take(struct plugin *plugin, uint64_t id, struct json type, struct js
         snprintf(progress, sizeof progress, "{\"message\":\"the secret is %s\"}", plugin->secret);
         say(plugin, "progress", plugin->apply, progress);
         ask(plugin, 3, "done", "\"intent\":0,\"after\":{}");
-    } else if (json_is(type, "answer")) {
+    } else if (json_is(type, "answer") && id == 3) {
         misbehave(plugin);
     }
 }
@@ -175,6 +192,7 @@ const struct later_entry LATER = {
         .abi_major = WAY == OLDER_MAJOR ? 0 : WAY == NEWER_MAJOR ? 2 : PIPELINE_ABI_MAJOR,
         .abi_minor = WAY == NEWER_MINOR ? 9 : PIPELINE_ABI_MINOR,
         .size = WAY == TRUNCATED ? 24 : WAY == NEWER_MINOR ? sizeof(struct later_entry) : sizeof(pipeline_entry),
+        .flags = WAY >= SAYS_PROMPT ? PIPELINE_PROMPT : 0,
         .open = open_plugin,
         .send = WAY == NO_FUNCTION ? NULL : send_message,
         .close = close_plugin,

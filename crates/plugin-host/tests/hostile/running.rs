@@ -1,10 +1,13 @@
 //! What a plugin does while it is called.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use pipeline_sdk::{Event, RunOutcome};
+use pipeline_plugin_host::{Options, Plugins, Trust};
+use pipeline_sdk::{Event, Inputs, Isolation, PluginSource, Progress, ProgressSink, RunOutcome, StageName};
 
-use crate::lab::{Lab, compile_file};
+use crate::lab::{Lab, compile, compile_file, relay};
+use crate::panicking::context_heard_by;
 
 /// Where a library runs.
 const BOTH: [&str; 2] = ["none", "process"];
@@ -66,21 +69,83 @@ async fn the_end_of_a_process_of_its_own_is_an_error_and_the_run_rolls_back() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_does_not_end_is_given_up_after_its_timeout_and_its_grace() {
-    for way in ["NEVER", "LATE", "BLOCKS"] {
+    for way in ["NEVER", "BLOCKS", "SAYS_PROMPT"] {
         for isolation in BOTH {
-            // In this process a thread that never comes back cannot be called to undo anything.
-            if (way, isolation) == ("BLOCKS", "none") {
-                continue;
-            }
             let lab = Lab::new(way, isolation).with_timeout("1s");
             let report = lab.run().await;
             assert_eq!(report.outcome, RunOutcome::RolledBack, "{way} {isolation}: {report:?}");
             assert!(report.error.expect("an error").contains("timeout"), "{way} {isolation}");
+            // A library that is stuck is opened a second time, to undo what it did.
             assert_eq!(lab.calls(), ["apply", "rollback"], "{way} {isolation}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_completed_too_late_changes_nothing() {
+    // A process was ended long before.
+    let lab = Lab::new("LATE", "none").with_timeout("1s");
+    let report = lab.run().await;
+    assert_eq!(report.outcome, RunOutcome::RolledBack, "{report:?}");
+    let state = lab.state().await;
+    while lab.calls().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(lab.calls(), ["apply", "rollback", "late"]);
+    assert_eq!(lab.state().await, state, "neither its result nor its intent is written down");
+}
+
+#[tokio::test]
+async fn the_first_of_two_results_counts() {
+    for isolation in BOTH {
+        let lab = Lab::new("TWICE", isolation);
+        let report = lab.run().await;
+        assert_eq!(report.outcome, RunOutcome::Succeeded, "{isolation}: {report:?}");
+        let state = format!("{:?}", lab.state().await);
+        assert!(state.contains("done") && !state.contains("again"), "{isolation}: {state}");
+    }
+}
+
+/// What a stage has said.
+#[derive(Default)]
+struct Said(Mutex<Vec<String>>);
+
+impl ProgressSink for Said {
+    fn progress(&self, _: &StageName, progress: Progress) {
+        self.0.lock().expect("what was said").push(progress.message);
+    }
+}
+
+#[tokio::test]
+async fn a_library_that_is_not_as_prompt_as_it_says_holds_nobody_up_and_is_told_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    compile(folder.path(), "HESITATES");
+    let options = Options { directory: folder.path().to_owned(), trust: Trust::FirstUse, program: relay() };
+    let plugins = Plugins::new(options);
+    let kind = plugins.stage("./hostile.so", Isolation::None).expect("a stage");
+    let said = Arc::new(Said::default());
+    let plan = kind.stage.plan(&context_heard_by(said.clone()), &Inputs::default()).await.expect("a plan");
+    for run in 0..20 {
+        let context = context_heard_by(said.clone());
+        let applied = kind.stage.apply(&context, &plan);
+        let mut longest = Duration::ZERO;
+        let ticks = async {
+            loop {
+                let tick = Instant::now();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                longest = longest.max(tick.elapsed());
+            }
+        };
+        tokio::select! {
+            applied = applied => assert!(applied.is_ok(), "{run}: {applied:?}"),
+            () = ticks => {}
+        }
+        assert!(longest < Duration::from_millis(150), "{run}: nothing else went on for {longest:?}");
+    }
+    let said = said.0.lock().expect("what was said");
+    assert_eq!(said.iter().filter(|line| line.contains("it is prompt")).count(), 1, "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
