@@ -136,21 +136,53 @@ fn check_library(bytes: &[u8]) -> Result<(), (String, &'static str)> {
         (true, _) if cfg!(target_os = "macos") => Err(("it was built for Linux".to_owned(), REBUILD)),
         (_, true) if !cfg!(target_os = "macos") => Err(("it was built for macOS".to_owned(), REBUILD)),
         (true, _) => {
-            let machine = bytes.get(18..20).map(|field| u16::from_le_bytes([field[0], field[1]]));
-            match (machine, MACHINE) {
-                (None, _) => Err(("it is cut off".to_owned(), "build the plugin again, or copy it again")),
-                (Some(found), Some(wanted)) if found != wanted => {
-                    let architecture = architecture(found);
-                    Err((
-                        format!("it was built for {architecture}, and this is {}", std::env::consts::ARCH),
-                        REBUILD,
-                    ))
-                }
-                _ => Ok(()),
+            const CUT_OFF: &str = "build the plugin again, or copy it again";
+            let cut_off = || ("it is cut off".to_owned(), CUT_OFF);
+            let found = bytes.get(18..20).map(|field| u16::from_le_bytes([field[0], field[1]]));
+            let found = found.ok_or_else(cut_off)?;
+            if MACHINE.is_some_and(|wanted| wanted != found) {
+                let built = architecture(found);
+                return Err((
+                    format!("it was built for {built}, and this is {}", std::env::consts::ARCH),
+                    REBUILD,
+                ));
             }
+            let needed = needed_length(bytes).ok_or_else(cut_off)?;
+            if (bytes.len() as u64) < needed {
+                let reason = format!("it is cut off: it has {} bytes of {needed}", bytes.len());
+                return Err((reason, CUT_OFF));
+            }
+            Ok(())
         }
         _ => Ok(()),
     }
+}
+
+/// How long an ELF file of 64 bits is at least, by the tables that say where its parts are; none if they are not there
+/// themselves. The loader maps what they name without looking, and whoever reads past the end is killed (SIGBUS).
+fn needed_length(bytes: &[u8]) -> Option<u64> {
+    let number = |at: u64, length: usize| {
+        let at = usize::try_from(at).ok()?;
+        let field = bytes.get(at..at.checked_add(length)?)?;
+        let mut whole = [0; 8];
+        whole[..length].copy_from_slice(field);
+        Some(u64::from_le_bytes(whole))
+    };
+    let table = |start: u64, size: u64, count: u64| start.checked_add(size * count);
+    // `e_phoff`, `e_phentsize`, `e_phnum`, and the same of the section headers (System V ABI, ELF header).
+    let (segments, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    let sections = table(number(40, 8)?, number(58, 2)?, number(60, 2)?)?;
+    let mut needed = sections.max(table(segments, size, count)?);
+    if (bytes.len() as u64) < needed {
+        return Some(needed);
+    }
+    for segment in 0..count {
+        let header = table(segments, size, segment)?;
+        // `p_offset` and `p_filesz`.
+        let end = number(header.checked_add(8)?, 8)?.checked_add(number(header.checked_add(32)?, 8)?)?;
+        needed = needed.max(end);
+    }
+    Some(needed)
 }
 
 fn architecture(machine: u16) -> String {
@@ -172,6 +204,7 @@ mod tests {
         let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
         bytes.resize(18, 0);
         bytes.extend(machine.to_le_bytes());
+        bytes.resize(64, 0);
         bytes
     }
 
@@ -184,6 +217,30 @@ mod tests {
         assert_eq!(reason(b"#!/bin/sh\n").unwrap_err(), "it is no library");
         assert_eq!(reason(b"MZ\x90").unwrap_err(), "it was built for Windows");
         assert!(reason(&elf(MACHINE.expect("a known machine"))).is_ok());
+    }
+
+    #[test]
+    fn what_the_tables_of_a_library_name_has_to_be_there() {
+        let Some(machine) = MACHINE else { return };
+        let mut whole = elf(machine);
+        // One segment behind the header, whose content is the 100 bytes behind that.
+        whole[32] = 64;
+        whole[54] = 56;
+        whole[56] = 1;
+        whole.resize(64 + 56 + 100, 0);
+        whole[64 + 8] = 64 + 56;
+        whole[64 + 32] = 100;
+        assert!(check_library(&whole).is_ok());
+        for length in 0..whole.len() {
+            let problem = check_library(&whole[..length]);
+            assert!(problem.is_err(), "{length}");
+            if length >= 64 {
+                assert!(problem.is_err_and(|(reason, _)| reason.starts_with("it is cut off")), "{length}");
+            }
+        }
+        // Nonsense is no reason to panic.
+        whole[64 + 8..64 + 16].fill(0xff);
+        assert_eq!(check_library(&whole).unwrap_err().0, "it is cut off");
     }
 
     #[test]

@@ -10,9 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use pipeline_sdk::ProgressLevel;
 use pipeline_sdk::abi::{ABI_MAJOR, ABI_MINOR, Bytes, ENTRY_SYMBOL, Entry, Host, MAGIC, PROMPT};
 use pipeline_sdk::wire::{LogLine, MessageType, Outgoing};
+use pipeline_sdk::{ProgressLevel, with_causes};
 
 use crate::link::Transport;
 
@@ -63,7 +63,11 @@ impl Loaded {
         // keeps its symbols from those of other libraries.
         let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
         let library = library.map_err(|error| {
-            (format!("it cannot be loaded: {error}"), "`ldd` on the library says what it misses")
+            // What the loader says is the cause of the error.
+            (
+                format!("it cannot be loaded: {}", with_causes(&error)),
+                "`ldd` on the library says what it misses",
+            )
         })?;
         // SAFETY: only the address is taken here; what is there is looked at below, beginning with its magic.
         let symbol = unsafe { library.get::<*const Entry>(ENTRY_SYMBOL) };

@@ -20,6 +20,9 @@ use crate::process::Process;
 /// How long a plugin may take to start and to say what it has.
 const START: Duration = Duration::from_secs(10);
 
+/// The oldest version of the protocol that this program still speaks.
+const OLDEST_PROTOCOL: u32 = 1;
+
 /// Begins conversations with a plugin.
 struct Starter {
     /// As `uses` names it.
@@ -237,6 +240,12 @@ fn check(plugin: &str, welcome: &Welcome) -> Result<(), PluginError> {
             plugin,
             reason,
             "use a newer `pipeline`, or an older version of the plugin",
+        ));
+    }
+    if welcome.protocol < OLDEST_PROTOCOL {
+        let spoken = welcome.protocol;
+        return failed(format!(
+            "it speaks version {spoken} of the protocol, and the oldest that this program knows is {OLDEST_PROTOCOL}"
         ));
     }
     if welcome.stages.is_empty() && welcome.notifiers.is_empty() {

@@ -140,7 +140,7 @@ impl Plugins {
 
     fn load(&self, plugin: &str, isolation: Isolation) -> Result<LoadedPlugin, PluginError> {
         let file = PluginFile::read(plugin, &self.options.directory)?;
-        self.check_trust(&file)?;
+        let is_new = self.check_trust(&file)?;
         let directory = &self.options.directory;
         // A process cannot work in an empty path.
         let directory = if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory.clone() };
@@ -151,19 +151,24 @@ impl Plugins {
             runtime: self.runtime.clone(),
             access: Arc::clone(&self.access),
         };
-        LoadedPlugin::load(&file, loading)
+        let loaded = LoadedPlugin::load(&file, loading)?;
+        // Only now: a broken file would be trusted otherwise, and the one that works in its place refused.
+        if is_new {
+            self.write_lock(plugin, &file.sha256)?;
+        }
+        Ok(loaded)
     }
 
-    /// Refuses what is not the plugin that was trusted. What was never seen is trusted from now on, unless the
-    /// lock file is not to change.
-    fn check_trust(&self, file: &PluginFile) -> Result<(), PluginError> {
+    /// Refuses what is not the plugin that was trusted. Whether it is to be trusted from now on: it was never seen,
+    /// and the lock file may change.
+    fn check_trust(&self, file: &PluginFile) -> Result<bool, PluginError> {
         let failed = |reason: String, help: String| Err(PluginError::new(&file.plugin, reason, help));
         let plugin = &file.plugin;
         if self.options.trust == Trust::Asked {
-            return Ok(());
+            return Ok(false);
         }
         match LockFile::read(&self.lock_file())?.state(plugin, &file.sha256) {
-            LockState::Trusted => Ok(()),
+            LockState::Trusted => Ok(false),
             LockState::Changed(trusted) => failed(
                 format!(
                     "it is not the one that pipeline.lock trusts: its SHA-256 is {}, not {trusted}",
@@ -175,7 +180,7 @@ impl Plugins {
                 format!("pipeline.lock does not have it for {}", lock::platform()),
                 format!("`pipeline plugin add {plugin}` on a machine of this kind, and commit pipeline.lock"),
             ),
-            LockState::Unknown => self.write_lock(plugin, &file.sha256),
+            LockState::Unknown => Ok(true),
         }
     }
 

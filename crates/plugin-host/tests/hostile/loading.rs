@@ -57,9 +57,20 @@ async fn what_is_no_plugin_is_said_to_be_none() {
     let mut compiler = std::process::Command::new("cc");
     compiler.args(["-shared", "-fPIC", "-o"]).arg(path("empty.so")).arg(empty);
     assert!(compiler.status().expect("a C compiler").success());
+    let mut compiler = std::process::Command::new("cc");
+    std::fs::write(
+        path("lacks.c"),
+        "int no_such_function(void);\nint f(void) { return no_such_function(); }\n",
+    )
+    .expect("written");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(path("lacks.so")).arg(path("lacks.c"));
+    assert!(compiler.status().expect("a C compiler").success());
     let quits = "#!/bin/sh\necho 'no database' >&2\nexit 3\n";
     let prints = "#!/bin/sh\nread line\necho Hello\nread line\n";
-    for (name, text) in [("quits", quits), ("prints", prints), ("nothing", "#!/no/such/program\n")] {
+    let old = "#!/bin/sh\nread line\necho '{\"type\":\"result\",\"id\":1,\"body\":{\"ok\":{\"protocol\":0,\"name\":\"old\"}}}'\nread line\n";
+    for (name, text) in
+        [("quits", quits), ("prints", prints), ("old", old), ("nothing", "#!/no/such/program\n")]
+    {
         script(folder.path(), name, text);
     }
     let cases = [
@@ -67,6 +78,8 @@ async fn what_is_no_plugin_is_said_to_be_none() {
         ("./text.so", "it is no library"),
         ("./plain", "neither a library nor executable"),
         ("./empty.so", "does not export PIPELINE_PLUGIN_ENTRY_V1"),
+        ("./lacks.so", "undefined symbol: no_such_function"),
+        ("./old", "it speaks version 0 of the protocol, and the oldest that this program knows is 1"),
         ("./quits", "exit status: 3); its last words:\n  no database"),
         ("./prints", "what is no message"),
         ("./nothing", "cannot be started"),
@@ -76,6 +89,28 @@ async fn what_is_no_plugin_is_said_to_be_none() {
         assert!(error.to_string().contains(wanted), "{name}: {error}");
         assert!(!error.help.is_empty(), "{name}: says what to do");
     }
+    assert!(!path("pipeline.lock").exists(), "what was never loaded is not trusted");
+}
+
+#[tokio::test]
+async fn a_library_that_was_cut_off_is_refused_and_the_whole_one_taken_in_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    compile(folder.path(), "GOOD");
+    let path = folder.path().join("hostile.so");
+    let whole = std::fs::read(&path).expect("built");
+    for length in [20, 100, 4000, whole.len() - 1] {
+        std::fs::write(&path, &whole[..length]).expect("written");
+        let error = load(folder.path(), "./hostile.so", Isolation::None).expect_err("cut off");
+        assert!(error.reason.starts_with("it is cut off"), "{length}: {error}");
+        assert!(error.help.contains("copy it again"), "{error:?}");
+    }
+    // No library has text in the place of its dynamic section.
+    let mut damaged = whole.clone();
+    damaged[64..].fill(b'x');
+    std::fs::write(&path, &damaged).expect("written");
+    load(folder.path(), "./hostile.so", Isolation::None).expect_err("damaged");
+    std::fs::write(&path, &whole).expect("written");
+    assert_eq!(load(folder.path(), "./hostile.so", Isolation::None).expect("loads"), "hostile");
 }
 
 #[tokio::test]
