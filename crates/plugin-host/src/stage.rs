@@ -28,6 +28,11 @@ const GRACE: Duration = Duration::from_secs(10);
 /// The longest that a manifest may ask for.
 const LONGEST_GRACE: Duration = Duration::from_secs(300);
 
+/// How long a call of a stage of this kind may take to end after it was asked to.
+pub(crate) fn grace(manifest: &Manifest) -> Duration {
+    manifest.grace_seconds.map_or(GRACE, Duration::from_secs).min(LONGEST_GRACE)
+}
+
 pub(crate) struct PluginStage {
     plugin: Arc<LoadedPlugin>,
     manifest: Manifest,
@@ -53,8 +58,7 @@ impl PluginStage {
     }
 
     fn patience(&self, context: &Context, at_most: Option<Duration>) -> Patience {
-        let grace = self.manifest.grace_seconds.map_or(GRACE, Duration::from_secs).min(LONGEST_GRACE);
-        Patience { cancel: Some(context.cancel().clone()), at_most, grace }
+        Patience { cancel: Some(context.cancel().clone()), at_most, grace: grace(&self.manifest) }
     }
 
     fn on_the_wire<'a>(&'a self, context: &'a Context) -> CallContext<'a> {

@@ -8,7 +8,7 @@ use pipeline_sdk::{
 };
 use tokio::time::timeout;
 
-use super::{Check, Outcome};
+use super::{Check, Outcome, is_defect};
 
 /// How long the engine waits for one delivery.
 const DELIVERY: Duration = Duration::from_secs(10);
@@ -21,6 +21,9 @@ pub(super) async fn check(kind: &NotifierKind, manifest: &Manifest, inputs: &Inp
     if required.is_some_and(|fields| !fields.is_empty()) {
         let outcome = match (kind.create)(&Inputs::default()) {
             Ok(_) => Outcome::Failed("it opens without inputs that it says are required".to_owned()),
+            Err(error) if is_defect(&error.to_string()) => {
+                Outcome::Failed(format!("it should say what is wrong, and says: {error}"))
+            }
             Err(_) => Outcome::Passed(String::new()),
         };
         checks.push(named("wrong inputs", outcome));
@@ -34,11 +37,11 @@ pub(super) async fn check(kind: &NotifierKind, manifest: &Manifest, inputs: &Inp
 
 /// Delivers a run, each event twice: the engine repeats what it did not hear to be taken.
 async fn deliver(notifier: &dyn Notifier) -> Outcome {
-    let mut refused = None;
+    let (mut taken, mut refused) = (false, None);
     for record in story() {
         for _ in 0..2 {
             match timeout(DELIVERY, notifier.notify(&record)).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => taken = true,
                 Ok(Err(error)) if error.message.trim().is_empty() => {
                     return Outcome::Failed(format!("its error for `{}` says nothing", record.event.name()));
                 }
@@ -55,14 +58,14 @@ async fn deliver(notifier: &dyn Notifier) -> Outcome {
             }
         }
     }
-    // With the inputs of an example there may be nobody to tell.
-    Outcome::Passed(refused.map(|error| format!("with these inputs it says: {error}")).unwrap_or_default())
-}
-
-fn is_defect(message: &str) -> bool {
-    ["panicked", "ended before", "what is no message", "cannot be read"]
-        .iter()
-        .any(|sign| message.contains(sign))
+    match refused {
+        Some(error) if !taken => Outcome::Failed(format!(
+            "it takes no event: {error}; with the inputs of an example there may be nobody to tell, with \
+             `--inputs FILE` there can be"
+        )),
+        Some(error) => Outcome::Passed(format!("with these inputs it says: {error}")),
+        None => Outcome::Passed(String::new()),
+    }
 }
 
 /// One event of each kind, in an order in which they could come.

@@ -87,8 +87,11 @@ impl Recorder for Book {
     }
 }
 
-/// The names and contents of all files below `folder`.
-pub(super) fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// The name and the content of a file.
+pub(super) type File = (PathBuf, Vec<u8>);
+
+/// All files below `folder`.
+pub(super) fn contents(folder: &Path) -> Vec<File> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();

@@ -1,15 +1,17 @@
 //! What the engine relies on in a stage.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pipeline_sdk::{
-    Action, Inputs, Manifest, Mode, Outputs, Stage, StageError, StagePlan, Unknown, Value, contains_unknown,
+    Action, Inputs, Manifest, Mode, Outputs, Stage, StageError, StagePlan, Value, contains_unknown,
 };
 
-use super::probe::{Run, contents};
-use super::{Check, Outcome};
+use super::probe::{File, Run, contents};
+use super::unknown::{shown_as_text, with_each_unknown};
+use super::{Check, Outcome, is_defect};
+use crate::stage::grace;
 
 /// How soon after an `apply` has begun it is cancelled.
 const SOON: Duration = Duration::from_millis(20);
@@ -114,16 +116,22 @@ impl<'a> StageProbe<'a> {
         let run = self.run();
         let context = run.context(Mode::Converge, None).map_err(said)?;
         let mut needed = Vec::new();
-        for key in self.inputs.0.keys() {
-            let mut inputs = self.inputs.clone();
-            inputs.0.insert(key.clone(), Unknown::new(format!("stages.other.{key}")).to_value());
+        for (field, inputs) in with_each_unknown(&self.inputs) {
+            let key = field.split('.').next().unwrap_or(&field);
             match self.stage.plan(&context, &inputs).await {
-                Ok(_) => {}
-                // It may need an input to plan at all, and says so.
-                Err(StageError::Input { field, .. }) if field.starts_with(key.as_str()) => {
-                    needed.push(format!("`{key}`"));
+                Ok(plan) => {
+                    if let Some(text) = shown_as_text(&plan) {
+                        return Err(format!(
+                            "with `{field}` unknown the plan says {text:?}: what follows from an unknown value is \
+                             unknown itself"
+                        ));
+                    }
                 }
-                Err(error) => return Err(format!("plan failed with `{key}` unknown: {}", said(error))),
+                // It may need an input to plan at all, and says so.
+                Err(StageError::Input { field: named, .. }) if named.starts_with(key) => {
+                    needed.push(format!("`{field}`"));
+                }
+                Err(error) => return Err(format!("plan failed with `{field}` unknown: {}", said(error))),
             }
         }
         match needed.is_empty() {
@@ -144,6 +152,9 @@ impl<'a> StageProbe<'a> {
         match self.stage.plan(&context, &inputs).await {
             Ok(_) => Err(format!("it plans without `{field}`, which it says is required")),
             Err(error) if error.to_string().trim().is_empty() => Err("its error says nothing".to_owned()),
+            Err(error) if is_defect(&error.to_string()) => {
+                Err(format!("without `{field}` it should say what is wrong, and says: {}", said(error)))
+            }
             Err(_) => {
                 // What it refuses must not harm what comes after.
                 self.plan(&run, Mode::Converge, None).await.map(|_| String::new())
@@ -156,16 +167,7 @@ impl<'a> StageProbe<'a> {
         let first = self.plan(&run, Mode::Converge, None).await?;
         let outputs = self.apply(&run, Mode::Converge, &first).await?;
         self.check_applied(&run, &first, &outputs)?;
-        let again = self.apply(&run, Mode::Converge, &first).await?;
-        // What is carried out may measure something.
-        let runs = first.changes.iter().any(|change| change.action == Action::Run);
-        if !runs && again.values != outputs.values {
-            return Err(
-                "a second `apply` of the same plan in the same run gives other outputs: after a crash it \
-                        is called again"
-                    .to_owned(),
-            );
-        }
+        self.applies_again(&run, &first, &outputs).await?;
         let after = self.plan(&run, Mode::Converge, Some(&outputs)).await?;
         if let Some(change) = after.changes.first() {
             return Err(format!("after `apply` a plan still wants to change {}", change.resource));
@@ -183,6 +185,32 @@ impl<'a> StageProbe<'a> {
         }
         self.roll_back(&run).await.map_err(|error| format!("called a second time, {error}"))?;
         Ok(String::new())
+    }
+
+    /// After a crash an `apply` is called again, with the same plan and the same key.
+    async fn applies_again(&self, run: &Run, plan: &StagePlan, outputs: &Outputs) -> Result<(), Problem> {
+        let left = contents(&self.directory);
+        let again = self.apply(run, Mode::Converge, plan).await?;
+        // What is carried out may measure something.
+        let runs = plan.changes.iter().any(|change| change.action == Action::Run);
+        if !runs && again.values != outputs.values {
+            return Err(
+                "a second `apply` of the same plan in the same run gives other outputs: after a crash it \
+                 is called again"
+                    .to_owned(),
+            );
+        }
+        match difference(&left, &contents(&self.directory), runs) {
+            Some(path) => {
+                let path = path.strip_prefix(&self.directory).unwrap_or(path);
+                Err(format!(
+                    "a second `apply` of the same plan in the same run changes {} once more: after a crash it is \
+                     called again",
+                    path.display()
+                ))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_applied(&self, run: &Run, plan: &StagePlan, outputs: &Outputs) -> Result<(), Problem> {
@@ -215,17 +243,27 @@ impl<'a> StageProbe<'a> {
         let plan = self.plan(&run, Mode::Converge, None).await?;
         let context = run.context(Mode::Converge, None).map_err(said)?;
         let cancel = run.cancel.clone();
-        tokio::spawn(async move {
+        let cancelled = tokio::spawn(async move {
             tokio::time::sleep(SOON).await;
+            let asked = Instant::now();
             cancel.cancel();
+            asked
         });
-        let begun = Instant::now();
         let outcome = self.stage.apply(&context, &plan).await;
-        let took = begun.elapsed();
-        let undo = run.uncancelled();
-        self.roll_back(&undo).await?;
+        let ended = Instant::now();
+        let asked = cancelled.await.map_err(|error| error.to_string())?;
+        self.roll_back(&run.uncancelled()).await?;
+        let Some(took) = ended.checked_duration_since(asked) else {
+            let done = outcome.map(|_| "it was done before it was cancelled".to_owned());
+            return done.map_err(|error| format!("apply failed: {}", said(error.error)));
+        };
+        let grace = grace(self.manifest);
         match outcome {
-            Ok(_) => Ok("it was done before it was cancelled".to_owned()),
+            _ if took > grace => Err(format!(
+                "it did not end within its grace of {grace:?} after it was cancelled: look at the cancellation more \
+                 often, or say `grace_seconds`"
+            )),
+            Ok(_) => Ok(format!("it went on to its end, {took:.0?} after it was cancelled")),
             Err(error) if matches!(error.error, StageError::Cancelled) => {
                 Ok(format!("ended after {took:.0?}"))
             }
@@ -252,6 +290,14 @@ impl<'a> StageProbe<'a> {
             None => Ok(String::new()),
         }
     }
+}
+
+/// The first file that is not the same in both; with `runs` only those that are not in both.
+fn difference<'a>(one: &'a [File], other: &'a [File], runs: bool) -> Option<&'a Path> {
+    let is_in =
+        |file: &File, all: &[File]| all.iter().any(|known| known.0 == file.0 && (runs || known.1 == file.1));
+    let changed = other.iter().find(|file| !is_in(file, one));
+    changed.or_else(|| one.iter().find(|file| !is_in(file, other))).map(|(path, _)| path.as_path())
 }
 
 fn said(error: StageError) -> String {
