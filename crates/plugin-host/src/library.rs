@@ -253,10 +253,13 @@ impl Calls {
         self.records.as_ref().and_then(|records| records.get(message as usize))
     }
 
-    /// Whether `send` can be expected to return at once: it just did, over and over.
+    /// Whether `send` can be expected to return at once: it just did, over and over. That is no reason to expect it of
+    /// an `apply`, of what it goes on with, or of an event: sooner or later those wait for the world, and they take
+    /// long enough for a thread to be woken.
     fn is_prompt(&self, message: MessageType) -> bool {
         let Some(record) = self.record(message) else { return false };
-        record.prompt.load(Ordering::Relaxed) >= PROVEN
+        matches!(message, MessageType::Plan | MessageType::Rollback)
+            && record.prompt.load(Ordering::Relaxed) >= PROVEN
             && self.waiting.load(Ordering::SeqCst) == 0
             && !self.blocks.load(Ordering::Relaxed)
             && self.now().saturating_sub(record.last.load(Ordering::Relaxed)) < RECENTLY

@@ -22,8 +22,10 @@ import itertools
 import json
 import os
 import queue
+import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,6 +34,9 @@ from typing import Any, BinaryIO, Callable, NamedTuple, Protocol, TypeVar
 
 PROTOCOL = 1
 LONGEST_MESSAGE = 16 << 20
+# How many seconds open calls may still take once the host is gone: enough to stop what they have started. What they did
+# after that would be done behind the back of whoever undoes the run.
+LAST_WORK = 1.0
 
 
 @dataclass(frozen=True)
@@ -299,8 +304,15 @@ class Plugin:
         except _Broken as error:
             print(f"the plugin cannot go on: {error}", file=sys.stderr, flush=True)
             code = 1
-        if link.open:
-            # The host is gone, and whoever undoes the run does not know of what would still be done here.
+        threads = link.end()
+        deadline = time.monotonic() + LAST_WORK
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
+            # Under a host the process leads a group: what it has started ends with it.
+            if os.getpgrp() == os.getpid():
+                os.killpg(0, signal.SIGKILL)
+            # The interpreter cannot end in good order with threads that do not stop.
             os._exit(code)
         sys.exit(code)
 
@@ -310,9 +322,10 @@ class Plugin:
         if type == "cancel":
             return link.cancel(id)
         call = _Call(type, id)
+        call.thread = threading.Thread(target=self._work, args=(link, call, body), daemon=True)
         # Known before it begins: a cancellation may come right after it.
         link.open[id] = call
-        threading.Thread(target=self._work, args=(link, call, body), daemon=True).start()
+        call.thread.start()
         return None
 
     def _work(self, link: _Link, call: _Call, body: Any) -> None:
@@ -365,6 +378,7 @@ class _Call:
     def __init__(self, type: str, id: int) -> None:
         self.type, self.id = type, id
         self.cancelled = threading.Event()
+        self.thread: threading.Thread | None = None
 
 
 @functools.cache
@@ -394,6 +408,7 @@ class _Link:
         self._writing = threading.Lock()
         self._numbers = itertools.count(1)
         self._asked: dict[int, queue.SimpleQueue[Any]] = {}
+        self._ended = False
         self.open: dict[int, _Call] = {}
         self.secrets: dict[tuple[str, str, str], str] = {}
 
@@ -428,6 +443,9 @@ class _Link:
         number, answer = next(self._numbers), queue.SimpleQueue[Any]()
         message = _encode("ask", number, {"call": call, "service": service, **fields})
         self._asked[number] = answer
+        if self._ended:
+            self._asked.pop(number, None)
+            raise StageError("the host of the plugin is gone")
         self.write(message)
         reply = answer.get()
         if "ok" in reply:
@@ -446,6 +464,15 @@ class _Link:
         call = self.open.get(id)
         if call is not None:
             call.cancelled.set()
+
+    def end(self) -> list[threading.Thread]:
+        """Cancels what is open and lets no question wait any more. The threads that still work."""
+        self._ended = True
+        for call in list(self.open.values()):
+            call.cancelled.set()
+        for number in list(self._asked):
+            self.answered(number, {"error": {"kind": "failed", "message": "the host of the plugin is gone"}})
+        return [call.thread for call in list(self.open.values()) if call.thread is not None]
 
 
 def _encode(type: str, id: int, body: Any) -> bytes:

@@ -20,7 +20,7 @@ enum {
     NEVER, TWICE, LATE, GARBAGE, WRONG_RESULT, HUGE_MESSAGE, PRINTS, EXITS, CRASHES, OVERSTEPS, LEAKS, BLOCKS,
     FOREIGN_ID,
     /* It says that it is prompt, and is not. */
-    SAYS_PROMPT, HESITATES
+    SAYS_PROMPT, HESITATES, TIRES
 };
 
 static const char WELCOME[] =
@@ -88,8 +88,10 @@ static void *complete_later(void *given)
 
 static void misbehave(struct plugin *plugin)
 {
+    static int applied;
     pthread_t thread;
     char *huge;
+    (void)applied;
     switch (WAY) {
     case NEVER: return;
     case TWICE: succeed(plugin, plugin->apply); answer(plugin, plugin->apply, "again"); return;
@@ -106,6 +108,7 @@ static void misbehave(struct plugin *plugin)
     case EXITS: exit(7);
     case CRASHES: *(volatile int *)8 = 1; break;
     case BLOCKS: case SAYS_PROMPT: for (;;) pause();
+    case TIRES: if (++applied > 20) for (;;) pause(); break;
     case HESITATES: nanosleep(&(struct timespec){.tv_nsec = 150000000}, NULL); break;
     case FOREIGN_ID: say(plugin, "result", 424242, "{\"ok\":null}"); break;
     default: break;

@@ -1,6 +1,7 @@
 //! When processes of plugins end, and what ends them.
 
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -147,9 +148,9 @@ async fn a_host_until_it_is_killed() {
 }
 
 #[tokio::test]
-async fn a_plugin_in_python_ends_at_once_with_its_input_whatever_it_does() {
+async fn a_plugin_in_python_ends_soon_after_its_input_whatever_it_does() {
     let folder = tempfile::tempdir().expect("a folder");
-    let text = r#"import os, time
+    let text = r#"import os, subprocess
 from pathlib import Path
 from pipeline_plugin import Plugin
 
@@ -158,8 +159,9 @@ plugin = Plugin("busy", "1")
 @plugin.stage("busy", "Works", inputs={"type": "object"}, outputs={})
 class Busy:
     def plan(self, cx, inputs):
-        Path("itself").write_text(str(os.getpid()))
-        time.sleep(1000)
+        child = subprocess.Popen(["sleep", "1000"])
+        Path("child").write_text(str(child.pid))
+        child.wait()
 
 plugin.run()
 "#;
@@ -171,15 +173,16 @@ plugin.run()
         .current_dir(folder.path())
         .env("PYTHONPATH", module)
         .env("PYTHONDONTWRITEBYTECODE", "1");
-    let mut plugin = python.stdin(Stdio::piped()).spawn().expect("python3");
+    let mut plugin = python.process_group(0).stdin(Stdio::piped()).spawn().expect("python3");
     let context = r#"{"stage":"it","run":"01932d07-4a00-7000-8000-000000000001","pipeline":{"name":"a","environment":"b"},
         "directory":"/","mode":"converge","idempotency_key":"0"}"#;
     let call =
         format!(r#"{{"type":"plan","id":1,"body":{{"kind":"busy","context":{context},"inputs":{{}}}}}}"#);
     let mut input = plugin.stdin.take().expect("piped");
     input.write_all(format!("{}\n", call.replace('\n', "")).as_bytes()).expect("written");
-    let number = number(folder.path(), "itself").await;
+    let child = number(folder.path(), "child").await;
     drop(input);
-    assert!(ends(number).await);
-    assert!(plugin.wait().expect("its end").success());
+    assert!(ends(plugin.id()).await, "it does not wait for its call");
+    assert!(ends(child).await, "what it has started ends too");
+    let _ = plugin.wait().expect("its end");
 }

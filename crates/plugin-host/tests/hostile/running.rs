@@ -148,6 +148,22 @@ async fn a_library_that_is_not_as_prompt_as_it_says_holds_nobody_up_and_is_told_
     assert_eq!(said.iter().filter(|line| line.contains("it is prompt")).count(), 1, "{said:?}");
 }
 
+#[tokio::test]
+async fn a_library_that_was_prompt_for_long_holds_nobody_up_when_it_stops() {
+    let folder = tempfile::tempdir().expect("a folder");
+    compile(folder.path(), "TIRES");
+    let options = Options { directory: folder.path().to_owned(), trust: Trust::FirstUse, program: relay() };
+    let plugins = Plugins::new(options);
+    let kind = plugins.stage("./hostile.so", Isolation::None).expect("a stage");
+    let context = context_heard_by(Arc::new(Said::default()));
+    let plan = kind.stage.plan(&context, &Inputs::default()).await.expect("a plan");
+    for _ in 0..20 {
+        kind.stage.apply(&context, &plan).await.expect("it works");
+    }
+    let stops = tokio::time::timeout(Duration::from_millis(500), kind.stage.apply(&context, &plan)).await;
+    assert!(stops.is_err(), "{stops:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancellation_that_is_ignored_ends_the_run_after_the_grace() {
     for isolation in BOTH {
