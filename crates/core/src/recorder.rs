@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use pipeline_sdk::{Done, Event, Recorder, StageError, StageName, Value};
+use tokio::sync::OnceCell;
 
 use crate::events::Emitter;
 use crate::journal::{Entry, Journal, JournalError};
@@ -35,6 +36,8 @@ pub(crate) struct RunRecorder {
     journal: Option<Journal>,
     stages: Mutex<HashMap<StageName, Vec<Done>>>,
     broken: OnceLock<Unrecordable>,
+    /// Set once the journal is there, whatever becomes of the machine.
+    begun: OnceCell<()>,
 }
 
 impl RunRecorder {
@@ -46,7 +49,15 @@ impl RunRecorder {
         inherited: BTreeMap<StageName, Vec<Done>>,
     ) -> Self {
         let stages = Mutex::new(inherited.into_iter().collect());
-        Self { emitter, lock, journal, stages, broken: OnceLock::new() }
+        Self { emitter, lock, journal, stages, broken: OnceLock::new(), begun: OnceCell::new() }
+    }
+
+    /// Returns once the journal is durably there, with all that was written until now. A state may name the run only
+    /// then: one that names a run without a journal is taken for the sign that somebody has moved it away.
+    pub(crate) async fn begins(&self) -> Result<(), Unrecordable> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let begun = self.begun.get_or_try_init(|| journal.flush()).await;
+        begun.map(|()| ()).map_err(|error| self.breaks(error.into()))
     }
 
     /// What `stage` did, first to last. An intent without a result has no `after`.

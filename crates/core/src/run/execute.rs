@@ -26,7 +26,7 @@ impl Run {
     /// Applies `plan` to `nodes`, and undoes it if that fails.
     pub(super) async fn execute(&mut self, plan: Plan, nodes: &Nodes) -> RunReport {
         let redactor = self.session.definition.scope.redactor.clone();
-        let saver = Saver::new(self.lock.clone(), redactor);
+        let saver = Saver::new(self.lock.clone(), self.session.recorder.clone(), redactor);
         let states = (&self.state, &self.before);
         let execution = Execution::new(&self.session, nodes, self.life, states, plan.stages);
         let mut executor = Executor::new(execution, saver, self.cancel.token().clone());
@@ -38,7 +38,7 @@ impl Run {
     /// Undoes what the run inherits, and nothing else.
     pub(super) async fn execute_undo(&mut self, plan: Plan, nodes: &Nodes, cause: String) -> RunReport {
         let redactor = self.session.definition.scope.redactor.clone();
-        let saver = Saver::new(self.lock.clone(), redactor);
+        let saver = Saver::new(self.lock.clone(), self.session.recorder.clone(), redactor);
         let states = (&self.state, &self.before);
         let mut execution = Execution::new(&self.session, nodes, self.life, states, plan.stages);
         let (touched, others): (Vec<_>, Vec<_>) =

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::EngineError;
+use crate::recorder::RunRecorder;
 use crate::state::{State, encode};
 use crate::store::StateLock;
 
@@ -17,6 +18,7 @@ const PAUSE: u32 = 10;
 /// Saves a state that changes. Changes that come while a save is under way share the next one.
 pub(crate) struct Saver {
     lock: Arc<dyn StateLock>,
+    recorder: Arc<RunRecorder>,
     redactor: Redactor,
     dirty: bool,
     /// A save failed: the next one is made at the end, not again and again.
@@ -27,8 +29,8 @@ pub(crate) struct Saver {
 }
 
 impl Saver {
-    pub(crate) fn new(lock: Arc<dyn StateLock>, redactor: Redactor) -> Self {
-        Self { lock, redactor, dirty: false, failed: false, next: Instant::now(), save: None }
+    pub(crate) fn new(lock: Arc<dyn StateLock>, recorder: Arc<RunRecorder>, redactor: Redactor) -> Self {
+        Self { lock, recorder, redactor, dirty: false, failed: false, next: Instant::now(), save: None }
     }
 
     /// The state changed.
@@ -46,8 +48,11 @@ impl Saver {
         let begin = Instant::now();
         let bytes = encode(state, &self.redactor)?;
         self.next = Instant::now() + begin.elapsed() * PAUSE;
-        let lock = self.lock.clone();
-        self.save = Some(tokio::spawn(async move { lock.save(bytes).await.map_err(EngineError::from) }));
+        let (lock, recorder) = (self.lock.clone(), self.recorder.clone());
+        self.save = Some(tokio::spawn(async move {
+            recorder.begins().await?;
+            Ok(lock.save(bytes).await?)
+        }));
         Ok(())
     }
 

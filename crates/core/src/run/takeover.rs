@@ -28,7 +28,7 @@ impl Runs<'_> {
     }
 
     /// The run that changed the state last, if its journal is not there any more: somebody moved it out of the way,
-    /// because it was damaged.
+    /// because it was damaged. A state never names a run before that has a journal.
     fn missing(&self) -> Option<RunId> {
         self.last.filter(|last| !self.ids.contains(last))
     }
