@@ -93,9 +93,15 @@ pub async fn check(
 
 /// Whether an error says that the plugin fell over, and not what is wrong.
 fn is_defect(message: &str) -> bool {
-    ["panicked", "it ended before", "what is no message", "cannot be read", "did not answer"]
-        .iter()
-        .any(|sign| message.contains(sign))
+    [
+        "it panicked",
+        "it ended before",
+        "it sent what is no message",
+        "its result cannot be read",
+        "it did not answer",
+    ]
+    .iter()
+    .any(|sign| message.contains(sign))
 }
 
 fn failed(manifest: &Manifest, what: &'static str, why: String) -> Check {

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use pipeline_plugin_host::{Options, Plugins, Trust};
 use pipeline_sdk::{Inputs, Isolation, PluginSource, StageKind};
 
-use crate::lab::{relay, script};
+use crate::lab::{compile, relay, script};
 use crate::panicking::context;
 
 /// How a plugin in the shell begins: it greets.
@@ -24,8 +24,8 @@ echo '{"type":"result","id":1,"body":{"ok":{"protocol":1,"name":"shell","stages"
 /// How long something may take that is to happen at once.
 const SOON: Duration = Duration::from_secs(5);
 
-/// Names the folder to the host that is to be killed.
-const FOLDER: &str = "PIPELINE_TEST_FOLDER";
+/// Tells the host that is to be killed its plugin, the isolation of that, and their folder.
+const HOSTED: &str = "PIPELINE_TEST_HOSTED";
 
 fn load(folder: &Path) -> (Plugins, Arc<StageKind>) {
     let options = Options { directory: folder.to_owned(), trust: Trust::FirstUse, program: relay() };
@@ -125,25 +125,48 @@ async fn a_plugin_that_does_not_end_with_its_input_is_ended() {
     }
 }
 
+/// The children of a process.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let is_child = |process: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let parent_of = |(_, rest): (&str, &str)| rest.split_whitespace().nth(1)?.parse::<u32>().ok();
+        stat.rsplit_once(')').and_then(parent_of) == Some(parent)
+    };
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_plugin_ends_with_a_host_that_is_killed() {
-    let folder = tempfile::tempdir().expect("a folder");
-    script(folder.path(), "plugin", &format!("{GREETS}echo $$ > itself\nexec sleep 1000\n"));
-    let mut host = Command::new(std::env::current_exe().expect("this program"));
-    host.args(["--exact", "processes::a_host_until_it_is_killed", "--ignored"]);
-    let mut host = host.env(FOLDER, folder.path()).stdout(Stdio::null()).spawn().expect("a host");
-    let plugin = number(folder.path(), "itself").await;
-    host.kill().expect("killed");
-    host.wait().expect("its end");
-    assert!(ends(plugin).await);
+    for (uses, isolation) in [("./plugin", "none"), ("./hostile.so", "process")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        // What does not listen to its input.
+        script(folder.path(), "plugin", &format!("{GREETS}exec sleep 1000\n"));
+        compile(folder.path(), "GOOD");
+        let mut host = Command::new(std::env::current_exe().expect("this program"));
+        host.args(["--exact", "processes::a_host_until_it_is_killed", "--ignored"]);
+        let wanted = format!("{uses} {isolation} {}", folder.path().display());
+        let mut host = host.env(HOSTED, wanted).stdout(Stdio::null()).spawn().expect("a host");
+        eventually(|| folder.path().join("loaded").exists().then_some(())).await.expect("a plugin");
+        let plugins = children(host.id());
+        assert_eq!(plugins.len(), 1, "{uses}");
+        host.kill().expect("killed");
+        host.wait().expect("its end");
+        assert!(ends(plugins[0]).await, "{uses}");
+    }
 }
 
 #[tokio::test]
 #[ignore = "a part of the test above"]
 async fn a_host_until_it_is_killed() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let _loaded = load(folder.as_ref());
+    let Ok(wanted) = std::env::var(HOSTED) else { return };
+    let [uses, isolation, folder] = wanted.splitn(3, ' ').collect::<Vec<_>>()[..] else { return };
+    let isolation = if isolation == "process" { Isolation::Process } else { Isolation::None };
+    let options = Options { directory: folder.into(), trust: Trust::FirstUse, program: relay() };
+    let plugins = Plugins::new(options);
+    let _kind = plugins.stage(uses, isolation).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::write(Path::new(folder).join("loaded"), "").expect("written");
     std::future::pending::<()>().await;
 }
 
