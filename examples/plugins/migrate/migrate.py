@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -35,6 +37,9 @@ GRACE = 8.0
 
 # How often a command is looked after, in seconds.
 PAUSE = 0.05
+
+# From <linux/prctl.h>: the signal that a process gets when the thread that started it ends.
+PR_SET_PDEATHSIG = 1
 
 # How many of a command's last lines are told when it fails.
 LAST_LINES = 5
@@ -223,6 +228,7 @@ class Database:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
+                preexec_fn=ends_with(os.getpid()),
                 text=True,
                 errors="replace",
             )
@@ -255,6 +261,21 @@ class Database:
             said = "; ".join(line for line in last if line)
             message = f"`{shlex.join(command)}` ended with {how}" + (f": {said}" if said else "")
             raise StageError(message, help=f"carry out `{which}` by hand to see more")
+
+
+def ends_with(plugin: int) -> Callable[[], None] | None:
+    """Has Linux end a command when the plugin is gone, however that came: nobody could stop it any more."""
+    if sys.platform != "linux":
+        return None
+    # Loaded here: between fork and exec hardly anything may be done.
+    prctl = ctypes.CDLL(None).prctl
+
+    def prepare() -> None:
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        if os.getppid() != plugin:
+            os._exit(1)
+
+    return prepare
 
 
 def end(process: subprocess.Popen[str], reader: threading.Thread) -> None:
