@@ -57,7 +57,7 @@ impl RunRecorder {
     pub(crate) async fn begins(&self) -> Result<(), Unrecordable> {
         let Some(journal) = &self.journal else { return Ok(()) };
         let begun = self.begun.get_or_try_init(|| journal.flush()).await;
-        begun.map(|()| ()).map_err(|error| self.breaks(error.into()))
+        begun.copied().map_err(|error| self.breaks(error.into()))
     }
 
     /// What `stage` did, first to last. An intent without a result has no `after`.
