@@ -38,12 +38,15 @@
 //! an executable is `fn main() { pipeline_plugin::run(plugin()) }`.
 //!
 //! A plugin brings its own runtime: its stages and notifiers are called on threads of the plugin, with tokio
-//! around them. A panic is an error of the call, not the end of the pipeline.
+//! around them. A `plan` or `rollback` that was quick over and over is begun on the thread of the host and goes on on one
+//! of the plugin's once it waits; tokio is around it there too. A panic is an error of the call, not the end of the
+//! pipeline.
 
 #![warn(missing_docs)]
 
 mod asking;
 pub mod library;
+mod pace;
 mod plugin;
 mod session;
 mod stdio;

@@ -13,7 +13,6 @@ pub struct Plugin {
     version: String,
     pub(crate) stages: BTreeMap<String, StageKind>,
     pub(crate) notifiers: BTreeMap<String, NotifierKind>,
-    pub(crate) on_callers_thread: bool,
 }
 
 impl Plugin {
@@ -24,7 +23,6 @@ impl Plugin {
             version: version.into(),
             stages: BTreeMap::new(),
             notifiers: BTreeMap::new(),
-            on_callers_thread: false,
         }
     }
 
@@ -67,15 +65,6 @@ impl Plugin {
     #[must_use]
     pub fn notifier_kind(mut self, kind: NotifierKind) -> Self {
         self.notifiers.insert(kind.manifest.kind.clone(), kind);
-        self
-    }
-
-    /// Begins each call on the thread of the caller, and goes on on one of the plugin's own once the call has
-    /// to wait. It saves two changes of threads for calls that never wait, and is right only for a plugin
-    /// that never blocks: while it does, the host stands still.
-    #[must_use]
-    pub fn on_callers_thread(mut self) -> Self {
-        self.on_callers_thread = true;
         self
     }
 

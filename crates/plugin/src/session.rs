@@ -20,6 +20,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::asking::{Asking, Call, Send};
+use crate::pace::Pace;
 use crate::plugin::Plugin;
 
 /// How long calls that are still open may take when the plugin is closed.
@@ -62,6 +63,7 @@ struct Shared {
     asking: Arc<Asking>,
     open: Mutex<HashMap<u64, CancellationToken>>,
     notifiers: Mutex<HashMap<String, Arc<dyn Notifier>>>,
+    pace: Pace,
 }
 
 impl Session {
@@ -71,7 +73,8 @@ impl Session {
             Builder::new_multi_thread().worker_threads(2).thread_name("plugin").enable_all().build()?;
         let asking = Arc::new(Asking::new(send));
         let (open, notifiers) = (Mutex::default(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { plugin, asking, open, notifiers }), runtime: Some(runtime) })
+        let shared = Shared { plugin, asking, open, notifiers, pace: Pace::new() };
+        Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
     }
 
     /// Takes a message of the host. Returns at once.
@@ -90,8 +93,10 @@ impl Session {
         let request = Request::read(message, body);
         // Known before the call begins: a cancellation may come right after it.
         let cancel = shared.begin(id);
-        let mut work = Box::pin(async move { shared.work(request, id, cancel).await });
-        if self.shared.plugin.on_callers_thread {
+        let mut work = Box::pin(async move {
+            shared.pace.watch(message, shared.work(request, id, cancel)).await;
+        });
+        if self.shared.pace.is_quick(message) {
             let _runtime = runtime.enter();
             if is_ready(work.as_mut()) {
                 return;

@@ -21,8 +21,8 @@ struct Programs {
 pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<(), StepError> {
     let programs = Programs::build()?;
     let ways = [
-        ("library, on the caller's thread", "libecho_on_callers_thread.so", "none", Some(5.0)),
-        ("library, on its own threads", "libecho.so", "none", None),
+        ("library", "libecho.so", "none", Some(5.0)),
+        ("library whose work waits for something", "libecho_waiting.so", "none", None),
         ("library in a process of its own", "libecho.so", "process", None),
         ("executable", "echo-executable", "none", Some(200.0)),
     ];
@@ -51,7 +51,8 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<(), StepEr
     section.notes.push(format!(
         "A call is `rollback` of a side effect whose `before` has 1,024 bytes, which is answered with nothing, or \
          `plan` of a stage that gives its inputs of 1,024 bytes back; with everything around it: the context of the \
-         run, the conversions to and from JSON, and the answer; one after the other, {} rounds, medians.",
+         run, the conversions to and from JSON, and the answer; one after the other, {} rounds, medians. Calls that were quick over and over are carried out on \
+         the thread of the caller; what waits goes on on a thread of the plugin.",
         bench.rounds
     ));
     Ok(())

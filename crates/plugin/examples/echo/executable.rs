@@ -3,5 +3,5 @@
 mod stage;
 
 fn main() {
-    pipeline_plugin::run(stage::plugin());
+    pipeline_plugin::run(stage::plugin(false));
 }

@@ -1,5 +1,5 @@
-//! The echo as a library, which works on threads of its own.
+//! The echo as a library.
 
 mod stage;
 
-pipeline_plugin::export!(stage::plugin);
+pipeline_plugin::export!(|| stage::plugin(false));

@@ -21,11 +21,23 @@ struct EchoOutputs {
     text: String,
 }
 
-struct Echo;
+struct Echo {
+    /// It waits before it answers, for nothing.
+    waits: bool,
+}
+
+impl Echo {
+    async fn wait(&self) {
+        if self.waits {
+            tokio::task::yield_now().await;
+        }
+    }
+}
 
 #[async_trait]
 impl Stage for Echo {
     async fn plan(&self, cx: &Context, inputs: &Inputs) -> Result<StagePlan, StageError> {
+        self.wait().await;
         let change = Change {
             resource: ResourceId::new("test:echo", cx.stage().as_str()),
             action: Action::Run,
@@ -42,11 +54,13 @@ impl Stage for Echo {
     }
 
     async fn rollback(&self, _: &Context, _: &[Done]) -> Result<(), StageError> {
+        self.wait().await;
         Ok(())
     }
 }
 
-/// The plugin.
-pub(crate) fn plugin() -> Plugin {
-    Plugin::new("echo", "1.0.0").stage::<EchoInputs, EchoOutputs>("echo", "Says what it was told", Echo)
+/// The plugin. One that `waits` needs its threads for each call.
+pub(crate) fn plugin(waits: bool) -> Plugin {
+    let echo = Echo { waits };
+    Plugin::new("echo", "1.0.0").stage::<EchoInputs, EchoOutputs>("echo", "Says what it was told", echo)
 }
