@@ -55,34 +55,36 @@ impl Pace {
     pub(crate) fn is_quick(&self, message: MessageType) -> bool {
         self.record(message).is_some_and(|record| {
             record.quick.load(Relaxed) >= PROVEN
-                && self.now().saturating_sub(record.last.load(Relaxed)) < RECENTLY
+                && self.millis(Instant::now()).saturating_sub(record.last.load(Relaxed)) < RECENTLY
         })
     }
 
     /// Does the work of a call, and remembers how long it held its thread.
     pub(crate) async fn watch(&self, message: MessageType, work: impl Future<Output = ()>) {
         let (mut work, mut longest) = (pin!(work), Duration::ZERO);
-        poll_fn(|waking| {
+        let ended = poll_fn(|waking| {
             let begun = Instant::now();
             let ready = work.as_mut().poll(waking);
-            longest = longest.max(begun.elapsed());
-            ready
+            // Reading the clock is a good part of what a short call costs.
+            let ended = Instant::now();
+            longest = longest.max(ended - begun);
+            ready.map(|()| ended)
         })
         .await;
-        self.note(message, longest);
+        self.note(message, longest, ended);
     }
 
-    fn note(&self, message: MessageType, held: Duration) {
+    fn note(&self, message: MessageType, held: Duration, ended: Instant) {
         let Some(record) = self.record(message) else { return };
         if held > QUICK {
             return record.quick.store(0, Relaxed);
         }
         record.quick.fetch_add(1, Relaxed);
-        record.last.store(self.now(), Relaxed);
+        record.last.store(self.millis(ended), Relaxed);
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn millis(&self, at: Instant) -> u64 {
+        u64::try_from((at - self.since).as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -95,11 +97,11 @@ mod tests {
         let pace = Pace::new();
         for _ in 0..PROVEN {
             assert!(!pace.is_quick(MessageType::Plan));
-            pace.note(MessageType::Plan, QUICK);
+            pace.note(MessageType::Plan, QUICK, Instant::now());
         }
         assert!(pace.is_quick(MessageType::Plan));
         assert!(!pace.is_quick(MessageType::Rollback), "each type for itself");
-        pace.note(MessageType::Plan, QUICK * 2);
+        pace.note(MessageType::Plan, QUICK * 2, Instant::now());
         assert!(!pace.is_quick(MessageType::Plan), "it has to prove it again");
     }
 
@@ -107,7 +109,7 @@ mod tests {
     fn what_changes_the_world_never_is() {
         let pace = Pace::new();
         for _ in 0..PROVEN * 2 {
-            pace.note(MessageType::Apply, Duration::ZERO);
+            pace.note(MessageType::Apply, Duration::ZERO, Instant::now());
         }
         assert!(!pace.is_quick(MessageType::Apply));
     }
