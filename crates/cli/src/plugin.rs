@@ -143,10 +143,24 @@ fn write_checks(out: &mut dyn Write, checks: &[Check]) -> io::Result<()> {
 
 /// The plugins that a command is about: the named ones, or those that the pipeline uses.
 fn named_or_used(options: &PluginOptions) -> Result<Vec<String>, ConfigErrors> {
-    if !options.plugins.is_empty() {
-        return Ok(options.plugins.clone());
+    if options.plugins.is_empty() {
+        return used(options);
     }
-    used(options)
+    // Also where there is no pipeline yet.
+    let used = used(options).unwrap_or_default();
+    Ok(options.plugins.iter().map(|plugin| as_used(plugin, &used)).collect())
+}
+
+/// The plugin in the words in which a pipeline names it: the shell completes `./plugin.so` to `plugin.so`.
+fn as_used(plugin: &str, used: &[String]) -> String {
+    fn plain(path: &str) -> &str {
+        path.strip_prefix("./").unwrap_or(path)
+    }
+    match used.iter().find(|known| plain(known) == plain(plugin)) {
+        Some(known) => known.clone(),
+        None if plugin.contains('/') => plugin.to_owned(),
+        None => format!("./{plugin}"),
+    }
 }
 
 /// The plugins that the pipeline uses, each once.
@@ -180,7 +194,7 @@ fn list(options: &PluginOptions) -> Result<Exit, CommandError> {
                 };
                 writeln!(out, "{plugin:width$}  {state:8}  sha256 {}", short(&found.sha256))?;
             }
-            Err(error) => writeln!(out, "{plugin:width$}  missing   {}", error.reason)?,
+            Err(error) => writeln!(out, "{plugin:width$}  unusable  {}", error.reason)?,
         }
     }
     if used.is_empty() {
@@ -260,4 +274,20 @@ fn verify(options: &PluginOptions) -> Result<Exit, CommandError> {
         writeln!(out, "FAILED   {plugin}: {problem}")?;
     }
     Ok(if wrong == 0 { Exit::Succeeded } else { Exit::Failed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_called_as_the_pipeline_calls_it() {
+        let used = ["./teams.so".to_owned(), "../lib/slack.so".to_owned(), "plain.py".to_owned()];
+        let called = |plugin| as_used(plugin, &used);
+        assert_eq!(called("teams.so"), "./teams.so");
+        assert_eq!(called("./plain.py"), "plain.py");
+        assert_eq!(called("../lib/slack.so"), "../lib/slack.so");
+        assert_eq!(called("new.so"), "./new.so");
+        assert_eq!(called("/opt/new.so"), "/opt/new.so");
+    }
 }
