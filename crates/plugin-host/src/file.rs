@@ -1,13 +1,13 @@
 //! The file of a plugin: read once, and used as it was read.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use pipeline_sdk::StageError;
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
+
+use crate::copy::PrivateCopy;
 
 /// Why a plugin cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -88,22 +88,10 @@ impl PluginFile {
             let reason = format!("a private copy of it cannot be made: {error}");
             PluginError::new(&self.plugin, reason, "check the folder for temporary files (TMPDIR)")
         };
-        // Made with permissions for its owner alone.
-        let folder = tempfile::Builder::new().prefix("pipeline-plugin-").tempdir().map_err(failed)?;
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
-        let path = folder.path().join(name);
         let mode = if self.form == Form::Library { 0o400 } else { 0o500 };
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(mode).open(&path).map_err(failed)?;
-        file.write_all(&self.bytes).map_err(failed)?;
-        Ok(PrivateCopy { _folder: folder, path })
+        PrivateCopy::of(&self.bytes, Path::new(name), mode).map_err(failed)
     }
-}
-
-/// A copy of a plugin's file, which goes when this does.
-pub(crate) struct PrivateCopy {
-    _folder: TempDir,
-    pub(crate) path: PathBuf,
 }
 
 fn form_of(path: &Path) -> Form {

@@ -8,6 +8,7 @@
 
 mod call;
 pub mod check;
+mod copy;
 mod file;
 mod library;
 mod link;

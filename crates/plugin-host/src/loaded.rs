@@ -12,7 +12,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::call::{Access, CallHost};
-use crate::file::{Form, PluginError, PluginFile, PrivateCopy};
+use crate::copy::PrivateCopy;
+use crate::file::{Form, PluginError, PluginFile};
 use crate::library::Loaded;
 use crate::link::{Link, named};
 use crate::process::Process;
