@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use futures::future::{join_all, try_join_all};
-use pipeline_sdk::{Recorded, ResourceId, StageError};
+use pipeline_sdk::{Mode, Recorded, ResourceId, StageError};
 
 use crate::{Attributes, AwsStage, Known, Reading, Resource};
 
@@ -30,7 +30,7 @@ pub(crate) async fn all<'a>(
     still_there: StillThere,
 ) -> Result<Known, StageError> {
     let look = |resource: &'a dyn Resource| {
-        let known = still_there.get(resource.id()).filter(|found| !resource.is_leaving(found));
+        let known = still_there.get(resource.id()).filter(|found| !is_to_be_anew(reading, resource, found));
         let known = known.map(|found| with_notes(resource, found.clone()));
         async move {
             let found = match known {
@@ -58,11 +58,17 @@ pub(crate) async fn at<T: AwsStage>(
     let recorded = reading.context().prior().and_then(|prior| prior.resource(resource.id()));
     if let Some(recorded) = recorded
         && let Some(found) = as_recorded(stage, reading, recorded).await?
-        && !resource.is_leaving(&found)
+        && !is_to_be_anew(reading, resource, &found)
     {
         return Ok(Some(with_notes(resource, found)));
     }
     plainly(reading, resource).await
+}
+
+/// Whether what was `found` does not count: it is on its way out, and will be made anew. For a removal it is there
+/// until it is gone.
+fn is_to_be_anew(reading: &Reading<'_>, resource: &dyn Resource, found: &Attributes) -> bool {
+    reading.context().mode() != Mode::Destroy && resource.is_leaving(found)
 }
 
 /// One resource where it says itself that it is.

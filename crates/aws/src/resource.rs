@@ -60,8 +60,7 @@ pub trait Resource: Send + Sync {
     /// if it does not exist, or is on its way out.
     async fn read(&self, reading: &Reading<'_>) -> Result<Option<Attributes>, StageError>;
 
-    /// Whether `found`, read by what was recorded, is on its way out, and is to be made anew. What is only to be removed is
-    /// there until it is gone.
+    /// Whether `found`, read by what was recorded, is on its way out, so that it has to be made anew.
     fn is_leaving(&self, _found: &Attributes) -> bool {
         false
     }

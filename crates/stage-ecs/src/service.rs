@@ -15,7 +15,7 @@ use aws_sdk_ecs::types::{
 use jiff::Timestamp;
 use pipeline_aws::wait::{self, WaitOptions};
 use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
-use pipeline_sdk::{Context, Link, Maybe, Recorded, ResourceId, StageError, Value, async_trait, json};
+use pipeline_sdk::{Context, Link, Maybe, Mode, Recorded, ResourceId, StageError, Value, async_trait, json};
 use serde::Deserialize;
 
 use crate::cluster::{sdk_tags, tags_of, update_tags};
@@ -227,10 +227,11 @@ impl Resource for Service {
         self.wanted.is_some() && found.value("draining") == &Value::Bool(true)
     }
 
-    async fn read(&self, _: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
+    async fn read(&self, reading: &Reading<'_>) -> Result<Option<Attributes>, StageError> {
         // One that is to be removed is there until it is gone: a run that was killed may have left it on its way.
+        let goes = self.wanted.is_none() || reading.context().mode() == Mode::Destroy;
         let is_there = |service: &Description| match service.status() {
-            Some("DRAINING") => self.wanted.is_none(),
+            Some("DRAINING") => goes,
             status => status == Some("ACTIVE"),
         };
         Ok(self.describe().await?.filter(is_there).map(|service| {

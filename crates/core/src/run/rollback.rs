@@ -147,7 +147,11 @@ pub(super) fn kept_lines(run: &Execution<'_>, touched: &[usize]) -> Vec<String> 
 /// What a destruction that was cut short has left. It is not undone: what is removed, such as a service
 /// with its tasks or the images of a repository, cannot be brought back by making it again.
 pub(super) fn not_removed(run: &Execution<'_>) -> Vec<String> {
-    let left = (0..run.stages.len()).filter(|&index| run.stages[index].state != StageState::Applied);
+    let is_left = |&index: &usize| {
+        let (state, name) = (run.stages[index].state, &run.node(index).name);
+        state != StageState::Applied && run.state.stages.contains_key(name)
+    };
+    let left = (0..run.stages.len()).filter(is_left);
     left.map(|index| format!("stage `{}` is not removed: run `pipeline destroy` again", run.node(index).name))
         .collect()
 }
