@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pipeline_aws::{Access, Aws, Keys, Settings, has_no_credentials};
+use pipeline_core::Target;
 use pipeline_plugin_host::{Options, Plugins, Trust};
 use pipeline_sdk::wire::AwsAccess;
-use pipeline_sdk::{HostServices, JsonSchema, Registry, Schema, StageError, Value};
+use pipeline_sdk::{HostServices, JsonSchema, Link, Registry, Schema, StageError, Value};
 use serde::Deserialize;
 
 use crate::arguments::StartOptions;
@@ -189,7 +190,7 @@ pub(crate) struct Connection {
     /// The connection that all stages share.
     pub(crate) aws: Arc<Aws>,
     /// Where it is, in words.
-    pub(crate) target: String,
+    pub(crate) target: Target,
 }
 
 /// Connects to what `[cloud]` names. The embedded cloud is started if it does not run.
@@ -216,8 +217,16 @@ pub(crate) async fn connect(table: &Value) -> Result<Connection, HostError> {
     {
         return Err(HostError::Account { found: found.clone(), wanted });
     }
-    let target = describe(&aws, account.as_deref());
+    let target = Target { name: describe(&aws, account.as_deref()), link: console(&aws) };
     Ok(Connection { aws, target })
+}
+
+/// The page of deployments in the console. Only AWS itself has one.
+fn console(aws: &Aws) -> Option<Link> {
+    let region = aws.region().filter(|_| aws.endpoint_url().is_none())?;
+    let url =
+        format!("https://{region}.console.aws.amazon.com/codesuite/codedeploy/deployments?region={region}");
+    Some(Link { label: "Open the console".into(), url })
 }
 
 fn describe(aws: &Aws, account: Option<&str>) -> String {

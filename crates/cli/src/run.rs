@@ -9,7 +9,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use pipeline_aws::Aws;
 use pipeline_core::{
     Cancellation, ConfigError, ConfigErrors, Engine, EngineError, LoadOptions, Pipeline, Plan, Run,
-    RunReport, StageFailure, StateStore, StoreError, Wait,
+    RunReport, StageFailure, StateStore, StoreError, Target, Wait,
 };
 use pipeline_plugin_host::Plugins;
 use pipeline_sdk::{Mode, RunCommand, RunOutcome};
@@ -126,7 +126,7 @@ struct Site {
     pipeline: Pipeline,
     store: Arc<dyn StateStore>,
     aws: Arc<Aws>,
-    target: String,
+    target: Target,
     engine: Engine,
     cancel: Cancellation,
     json: bool,
@@ -317,7 +317,7 @@ pub(crate) fn unless_unread(written: io::Result<()>) -> io::Result<()> {
 
 impl Site {
     async fn begin(&self, command: RunCommand, lock: &LockOptions) -> Result<Run, CommandError> {
-        Ok(self.engine.begin(command, &self.target, self.cancel.clone(), waiting(lock)).await?)
+        Ok(self.engine.begin(command, self.target.clone(), self.cancel.clone(), waiting(lock)).await?)
     }
 
     fn show(&self, plan: &Plan) -> io::Result<()> {

@@ -43,9 +43,10 @@ impl Story {
             *self = Self { run: Some(record.run), ..Self::default() };
         }
         let (moment, headline, text) = match &record.event {
-            Event::RunStarted { pipeline, command, target, .. } => {
+            Event::RunStarted { pipeline, command, target, link, .. } => {
                 self.project = pipeline.canonical();
                 self.target.clone_from(target);
+                self.link.clone_from(link);
                 self.command = Some(*command);
                 return None;
             }

@@ -77,6 +77,7 @@ impl Run {
             pipeline: PipelineId { name: "hello".into(), environment: "staging".into() },
             command,
             target: "eu-central-1 (embedded cloud)".into(),
+            link: None,
             stages: vec![],
         })
     }
@@ -187,6 +188,24 @@ async fn a_plan_and_a_run_without_changes_are_not_told() {
         slack.notify(&event).await.expect("delivered");
     }
     assert_eq!(channel.messages(), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn the_start_has_a_button_to_where_the_run_works() {
+    let channel = Channel::default();
+    let slack = notifier(json!({ "webhook": channel.start().await }));
+    let mut run = Run::new();
+    let mut started = run.started(RunCommand::Run);
+    let Event::RunStarted { link, .. } = &mut started.event else { unreachable!("it is the start") };
+    *link = Some(Link { label: "Open the console".into(), url: "https://console.test/deployments".into() });
+    for event in [started, run.event(Event::Planned { changes: 3 })] {
+        slack.notify(&event).await.expect("delivered");
+    }
+    let told = channel.messages()[0].to_string();
+    assert!(
+        told.contains("\"url\":\"https://console.test/deployments\"") && told.contains("Open the console"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -110,6 +110,7 @@ fn started() -> Event {
         pipeline: PipelineId { name: "hello".into(), environment: "staging".into() },
         command: RunCommand::Run,
         target: "eu-central-1".into(),
+        link: None,
         stages: vec![StageName::new("deploy").expect("a name")],
     }
 }

@@ -158,6 +158,9 @@ pub enum Event {
         command: RunCommand,
         /// Where it works, such as `eu-central-1 (embedded cloud)`.
         target: String,
+        /// Where people can look at that, if there is a page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<Link>,
         /// The stages in the order of the graph.
         stages: Vec<StageName>,
     },

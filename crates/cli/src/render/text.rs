@@ -130,7 +130,7 @@ struct StageEnd<'a> {
 impl<W: Write + Send> Renderer for Text<W> {
     fn event(&mut self, record: &EventRecord) -> io::Result<()> {
         match &record.event {
-            Event::RunStarted { pipeline, command, target, stages } => {
+            Event::RunStarted { pipeline, command, target, stages, .. } => {
                 self.width = stages.iter().map(|stage| stage.as_str().len()).max().unwrap_or(0);
                 self.command = *command;
                 let verb = match command {
@@ -237,6 +237,7 @@ mod tests {
                 pipeline,
                 command: RunCommand::Run,
                 target: "eu-central-1 (embedded cloud)".into(),
+                link: None,
                 stages
             },
             Event::StageStarted { stage: stage("registry") },

@@ -6,7 +6,7 @@ use std::time::Instant;
 use pipeline_sdk::{Event, Registry, RunCommand, RunId, RunOutcome, StageError, StageName, with_causes};
 
 use super::takeover::{Earlier, Runs};
-use super::{Deployed, EngineError, Run};
+use super::{Deployed, EngineError, Run, Target};
 use crate::backoff::Jitter;
 use crate::cancel::Cancellation;
 use crate::config::Pipeline;
@@ -36,7 +36,7 @@ pub(super) struct Ground {
     /// Every run that has a journal, oldest first.
     pub(super) runs: Vec<RunId>,
     pub(super) state: State,
-    target: String,
+    target: Target,
     cancel: Cancellation,
 }
 
@@ -96,7 +96,7 @@ impl Engine {
     pub async fn begin(
         &self,
         command: RunCommand,
-        target: impl Into<String>,
+        target: impl Into<Target>,
         cancel: Cancellation,
         wait: Wait<'_>,
     ) -> Result<Run, EngineError> {
@@ -108,7 +108,7 @@ impl Engine {
 
     pub(super) async fn take(
         &self,
-        target: String,
+        target: Target,
         cancel: Cancellation,
         wait: Wait<'_>,
     ) -> Result<Ground, EngineError> {
@@ -233,7 +233,8 @@ impl Engine {
         emitter.emit(Event::RunStarted {
             pipeline: definition.id.clone(),
             command: start.command,
-            target: target.clone(),
+            target: target.name.clone(),
+            link: target.link.clone(),
             stages: start.stages,
         });
         let journal = match start.command {
@@ -250,7 +251,7 @@ impl Engine {
             Entry::Began(Began {
                 pipeline: definition.id.clone(),
                 command: start.command,
-                target: target.clone(),
+                target: target.name.clone(),
                 holder: holder.clone(),
                 before: start.before.clone(),
                 inherits: start.inherits,

@@ -9,6 +9,7 @@ mod report;
 mod rollback;
 mod save;
 mod takeover;
+mod target;
 mod undo;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use pipeline_sdk::{Event, Mode, Registry, RunId, RunOutcome};
 
 pub use begin::Engine;
 pub use report::{RunReport, StageReport};
+pub use target::Target;
 pub(crate) use undo::Deployed;
 pub use undo::Undoing;
 

@@ -7,7 +7,7 @@ use pipeline_sdk::{Event, Mode, RunCommand, RunId, RunOutcome, StageName};
 
 use super::begin::{Engine, Ground, Start};
 use super::takeover::Earlier;
-use super::{EngineError, Run, RunReport};
+use super::{EngineError, Run, RunReport, Target};
 use crate::cancel::Cancellation;
 use crate::config::StageConfig;
 use crate::journal::Recovered;
@@ -55,7 +55,7 @@ impl Engine {
     /// As [`Engine::begin`]; [`EngineError::NothingToUndo`].
     pub async fn begin_rollback(
         &self,
-        target: impl Into<String>,
+        target: impl Into<Target>,
         cancel: Cancellation,
         wait: Wait<'_>,
     ) -> Result<Undoing, EngineError> {
@@ -74,7 +74,7 @@ impl Engine {
     pub async fn begin_redeployment(
         &self,
         earlier: RunId,
-        target: impl Into<String>,
+        target: impl Into<Target>,
         cancel: Cancellation,
         wait: Wait<'_>,
     ) -> Result<Run, EngineError> {

@@ -78,6 +78,7 @@ fn story() -> Vec<EventRecord> {
             pipeline,
             command: RunCommand::Run,
             target: "a check".to_owned(),
+            link: None,
             stages: vec![stage.clone()],
         },
         Event::StagePlanned { stage: stage.clone(), changes: Vec::new() },
