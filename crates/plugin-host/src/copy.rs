@@ -29,13 +29,22 @@ impl PrivateCopy {
         SWEPT.call_once(|| remove_abandoned(&std::env::temp_dir()));
         // Made with permissions for its owner alone.
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
-        let in_use = File::create_new(folder.path().join(IN_USE))?;
-        in_use.lock()?;
+        let in_use = mark(folder.path())?;
         let path = folder.path().join(name);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
         file.write_all(bytes)?;
         Ok(Self { path, _folder: folder, _in_use: in_use })
     }
+}
+
+/// Says that `folder` is in use, by a file that is locked. It gets its name once it is: whoever looks in between would
+/// take the folder for one that was left.
+fn mark(folder: &Path) -> io::Result<File> {
+    let unmarked = folder.join(".unmarked");
+    let in_use = File::create_new(&unmarked)?;
+    in_use.lock()?;
+    fs::rename(unmarked, folder.join(IN_USE))?;
+    Ok(in_use)
 }
 
 /// Removes what processes have left that were killed.
@@ -67,13 +76,33 @@ mod tests {
         let (abandoned, used, new) =
             (make("pipeline-plugin-1"), make("pipeline-plugin-2"), make("pipeline-plugin-3"));
         let other = make("something-else");
-        for path in [&abandoned, &used, &other] {
+        for path in [&abandoned, &other] {
             fs::write(path.join(IN_USE), "").expect("written");
         }
-        let lock = File::open(used.join(IN_USE)).expect("there");
-        lock.lock().expect("locked");
+        let lock = mark(&used).expect("marked");
         remove_abandoned(folder.path());
         assert!(!abandoned.exists());
         assert!(used.exists() && new.exists() && other.exists());
+        drop(lock);
+        remove_abandoned(folder.path());
+        assert!(!used.exists(), "its process has ended");
+    }
+
+    #[test]
+    fn what_is_just_being_made_is_never_taken_for_abandoned() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::thread::scope(|scope| {
+            let making = scope.spawn(|| {
+                for number in 0..300 {
+                    let made = folder.path().join(format!("{PREFIX}{number}"));
+                    fs::create_dir(&made).expect("made");
+                    let _lock = mark(&made).expect("marked");
+                    fs::write(made.join("plugin"), "").expect("it is still there");
+                }
+            });
+            while !making.is_finished() {
+                remove_abandoned(folder.path());
+            }
+        });
     }
 }
