@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pipeline_aws::{Access, Aws, Keys, Settings, has_no_credentials};
-use pipeline_core::Target;
 use pipeline_plugin_host::{Options, Plugins, Trust};
 use pipeline_sdk::wire::AwsAccess;
 use pipeline_sdk::{HostServices, JsonSchema, Link, Registry, Schema, StageError, Value};
@@ -190,7 +189,7 @@ pub(crate) struct Connection {
     /// The connection that all stages share.
     pub(crate) aws: Arc<Aws>,
     /// Where it is, in words.
-    pub(crate) target: Target,
+    pub(crate) target: pipeline_core::Target,
 }
 
 /// Connects to what `[cloud]` names. The embedded cloud is started if it does not run.
@@ -217,7 +216,7 @@ pub(crate) async fn connect(table: &Value) -> Result<Connection, HostError> {
     {
         return Err(HostError::Account { found: found.clone(), wanted });
     }
-    let target = Target { name: describe(&aws, account.as_deref()), link: console(&aws) };
+    let target = pipeline_core::Target { name: describe(&aws, account.as_deref()), link: console(&aws) };
     Ok(Connection { aws, target })
 }
 
