@@ -73,7 +73,7 @@ impl Session {
             Builder::new_multi_thread().worker_threads(2).thread_name("plugin").enable_all().build()?;
         let asking = Arc::new(Asking::new(send));
         let (open, notifiers) = (Mutex::default(), Mutex::default());
-        let shared = Shared { plugin, asking, open, notifiers, pace: Pace::new() };
+        let shared = Shared { plugin, asking, open, notifiers, pace: Pace::default() };
         Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
     }
 

@@ -123,8 +123,8 @@ impl<T: Serialize> Outgoing<'_, T> {
     /// # Errors
     /// The body is not JSON: a map with keys that are no texts.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        // Most messages are shorter, and need no second piece of memory.
-        let mut bytes = Vec::with_capacity(2048);
+        // Most messages are shorter, and need no second piece of memory. glibc keeps pieces up to this at hand.
+        let mut bytes = Vec::with_capacity(1000);
         serde_json::to_writer(&mut bytes, self)?;
         Ok(bytes)
     }
