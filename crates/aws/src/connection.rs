@@ -15,7 +15,7 @@ use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig, tls};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
-use pipeline_sdk::StageError;
+use pipeline_sdk::{Link, StageError};
 use tokio::sync::OnceCell;
 
 use crate::access::{Access, provided};
@@ -120,6 +120,17 @@ impl Aws {
     /// The endpoint that replaces those of AWS, if one is set for all services.
     pub fn endpoint_url(&self) -> Option<&str> {
         self.config.endpoint_url()
+    }
+
+    /// The page `path` of the console, such as `codesuite/codedeploy/deployments`. Only AWS itself has one: nothing
+    /// where an endpoint replaces it.
+    pub fn console(&self, label: &str, path: &str) -> Option<Link> {
+        if self.endpoint_url().is_some() {
+            return None;
+        }
+        let region = self.region().unwrap_or_default();
+        let url = format!("https://{region}.console.aws.amazon.com/{path}?region={region}");
+        Some(Link { label: label.to_owned(), url })
     }
 
     /// Whether this is the embedded cloud.

@@ -4,7 +4,7 @@
 //! a second looks whether something takes too long. So a request costs no task, no timer and no message.
 
 use super::clock::CoarseClock;
-use super::gather;
+use super::gather::Gathering;
 use super::listener::LiveListener;
 use super::proxy;
 use super::target::LiveTarget;
@@ -136,7 +136,7 @@ where
 {
     let listener = front.listener.clone();
     listener.active.fetch_add(1, SeqCst);
-    let watched = Watched { stream, front: front.clone() };
+    let watched = Watched { stream: Gathering(stream), front: front.clone() };
     let service = service_fn(|request| {
         let front = front.clone();
         async move { Ok::<_, Infallible>(proxy::handle(front, request).await) }
@@ -205,7 +205,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = gather::poll_write(Pin::new(&mut self.stream), cx, slices);
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         if written.is_ready() {
             self.front.touch();
         }

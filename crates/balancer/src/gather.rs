@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const SMALL: usize = 1024;
 
 /// Writes `slices` as far as they go.
-pub(super) fn poll_write<S: AsyncWrite>(
+fn poll_write<S: AsyncWrite>(
     stream: Pin<&mut S>,
     cx: &mut Context<'_>,
     slices: &[IoSlice<'_>],

@@ -398,9 +398,10 @@ impl Now {
 
 fn began_by(journal: &RunJournal, holder: &pipeline_core::Holder) -> bool {
     let began = journal.recovered.began.as_ref();
+    // Since when it holds the lock may differ, where it waited for it.
     began.is_some_and(|began| {
-        let of = |holder: &pipeline_core::Holder| (holder.run, holder.pid, holder.host.clone());
-        of(&began.holder) == of(holder)
+        let own = &began.holder;
+        (own.run, own.pid, &own.host) == (holder.run, holder.pid, &holder.host)
     })
 }
 

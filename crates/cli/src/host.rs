@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use pipeline_aws::{Access, Aws, Keys, Settings, has_no_credentials};
 use pipeline_plugin_host::{Options, Plugins, Trust};
 use pipeline_sdk::wire::AwsAccess;
-use pipeline_sdk::{HostServices, JsonSchema, Link, Registry, Schema, StageError, Value};
+use pipeline_sdk::{HostServices, JsonSchema, Registry, Schema, StageError, Value};
 use serde::Deserialize;
 
 use crate::arguments::StartOptions;
@@ -216,16 +216,9 @@ pub(crate) async fn connect(table: &Value) -> Result<Connection, HostError> {
     {
         return Err(HostError::Account { found: found.clone(), wanted });
     }
-    let target = pipeline_core::Target { name: describe(&aws, account.as_deref()), link: console(&aws) };
+    let link = aws.console("Open the console", "codesuite/codedeploy/deployments");
+    let target = pipeline_core::Target { name: describe(&aws, account.as_deref()), link };
     Ok(Connection { aws, target })
-}
-
-/// The page of deployments in the console. Only AWS itself has one.
-fn console(aws: &Aws) -> Option<Link> {
-    let region = aws.region().filter(|_| aws.endpoint_url().is_none())?;
-    let url =
-        format!("https://{region}.console.aws.amazon.com/codesuite/codedeploy/deployments?region={region}");
-    Some(Link { label: "Open the console".into(), url })
 }
 
 fn describe(aws: &Aws, account: Option<&str>) -> String {

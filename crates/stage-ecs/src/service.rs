@@ -106,16 +106,10 @@ impl Service {
         Ok(answer.and_then(|answer| answer.services).unwrap_or_default().into_iter().next())
     }
 
-    /// Where the console shows it. Only AWS itself has one.
+    /// Where the console shows it.
     fn link(&self) -> Option<Link> {
-        if self.aws.endpoint_url().is_some() {
-            return None;
-        }
-        let (region, cluster, name) = (self.aws.region().unwrap_or_default(), self.cluster(), self.name());
-        let url = format!(
-            "https://{region}.console.aws.amazon.com/ecs/v2/clusters/{cluster}/services/{name}/health?region={region}"
-        );
-        Some(Link { label: "Open the service".into(), url })
+        let path = format!("ecs/v2/clusters/{}/services/{}/health", self.cluster(), self.name());
+        self.aws.console("Open the service", &path)
     }
 
     async fn set_count(&self, count: i32) -> Result<(), StageError> {

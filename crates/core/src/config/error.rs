@@ -37,6 +37,12 @@ impl ConfigError {
         self
     }
 
+    /// The same, with the text that its labels are about.
+    pub(crate) fn in_file(mut self, source: &NamedSource<Arc<str>>) -> Self {
+        self.code = Some(source.clone());
+        self
+    }
+
     /// Line and column of the first label, from 1.
     pub fn position(&self) -> Option<(usize, usize)> {
         let (span, _) = self.labels.first()?;
@@ -81,9 +87,7 @@ impl ConfigErrors {
         let path = path.display().to_string();
         let source = NamedSource::new(&path, Arc::<str>::from(text));
         errors.sort_by_key(ConfigError::order);
-        for error in &mut errors {
-            error.code = Some(source.clone());
-        }
+        let errors = errors.into_iter().map(|error| error.in_file(&source)).collect();
         Self { path, errors }
     }
 
@@ -94,11 +98,6 @@ impl ConfigErrors {
             "run the command in the folder of `pipeline.toml`, or name the file with `--file PATH`",
         );
         Self { path: shown.to_string(), errors: vec![problem] }
-    }
-
-    /// The first of them, with its source.
-    pub(crate) fn into_first(self) -> Option<ConfigError> {
-        self.errors.into_iter().next()
     }
 
     /// The errors one by one; each is a diagnostic with its source.

@@ -1,9 +1,11 @@
 //! Where the file says what a stage refuses.
 
-use std::path::Path;
+use std::sync::Arc;
 
-use super::document::{self, Node, Span};
-use super::error::{ConfigError, ConfigErrors};
+use miette::NamedSource;
+
+use super::document::{self, Node, Span, Table};
+use super::error::ConfigError;
 use super::schema::Step;
 use super::{Definition, Source};
 use crate::failure::StageFailure;
@@ -12,20 +14,20 @@ impl Definition {
     /// The failures as they may be told: without secrets, and with the place of the input that one is about.
     pub(crate) fn tellable(&self, mut failures: Vec<StageFailure>) -> Vec<StageFailure> {
         let redactor = &self.scope.redactor;
+        // The text was read before; where what lies was not kept, since hardly anybody asks.
+        let root = document::parse(&self.source.text).unwrap_or_default();
         for failure in &mut failures {
             failure.message = redactor.text(&failure.message);
             failure.help = failure.help.as_ref().map(|help| redactor.text(help));
-            failure.place = self.source.place(failure).map(Box::new);
+            failure.place = self.source.place(&root, failure).map(Box::new);
         }
         failures
     }
 }
 
 impl Source {
-    fn place(&self, failure: &StageFailure) -> Option<ConfigError> {
+    fn place(&self, root: &Table, failure: &StageFailure) -> Option<ConfigError> {
         let input = failure.input.as_deref()?;
-        // The text was read before; where it lies was not kept, since hardly anybody asks.
-        let root = document::parse(&self.text).ok()?;
         let stage = root.get("stages")?.node.table()?.get(failure.stage.as_str())?;
         let (span, label) = match written(&stage.node, input) {
             Some(span) => (span, "this input"),
@@ -36,7 +38,7 @@ impl Source {
             Some(help) => error.with_help(help),
             None => error,
         };
-        ConfigErrors::new(Path::new(&self.path), &self.text, vec![error]).into_first()
+        Some(error.in_file(&NamedSource::new(&self.path, Arc::from(self.text.as_str()))))
     }
 }
 
@@ -70,7 +72,7 @@ mod tests {
             input: input.map(str::to_owned),
             place: None,
         };
-        source.place(&failure)?.position()
+        source.place(&document::parse(FILE).unwrap(), &failure)?.position()
     }
 
     #[test]

@@ -4,6 +4,10 @@ use pipeline_sdk::RunId;
 
 use super::encoding::VERSION;
 
+/// What to do with a journal that cannot be believed.
+const WAY_OUT: &str = "Move the journal out of the way, but keep it; then see with `pipeline plan` what is in the world: \
+                       `pipeline run` goes on from there";
+
 /// Why a journal cannot be read or written.
 ///
 /// Clones, since one failed write is the answer to every append that shared it.
@@ -12,8 +16,7 @@ pub enum JournalError {
     /// A line is not what was written.
     #[error(
         "line {line} of the journal is damaged: {reason}. What the run did after it cannot be told from \
-         the journal. Move the journal out of the way, but keep it; then see with `pipeline plan` what is in the \
-         world: `pipeline run` goes on from there"
+         the journal. {WAY_OUT}"
     )]
     Damaged {
         /// The line, from 1.
@@ -22,11 +25,7 @@ pub enum JournalError {
         reason: String,
     },
     /// A record cannot follow those before it.
-    #[error(
-        "record {seq} of the journal cannot follow what is before it: {reason}. Move the journal \
-         out of the way, but keep it; then see with `pipeline plan` what is in the world: `pipeline run` goes on \
-         from there"
-    )]
+    #[error("record {seq} of the journal cannot follow what is before it: {reason}. {WAY_OUT}")]
     Illegal {
         /// The record.
         seq: u64,

@@ -193,13 +193,13 @@ impl<'a> Planner<'a> {
 
     fn become_certain(&mut self, node: usize, inputs: ResolvedInputs) {
         // What is looked for by what is not known can be looked for in part; it cannot be removed in part.
-        let planned = &self.nodes.list[node];
-        let is_left_out = planned.optional && planned.mode == Mode::Destroy;
+        let Node { optional, mode, .. } = &*self.nodes.list[node];
+        let is_all_or_nothing = *optional && *mode == Mode::Destroy;
         let slot = &mut self.slots[node];
         let same = slot.called_with.as_ref() == Some(&inputs);
         let known = inputs.values.are_known();
         slot.certain = Some(inputs);
-        if is_left_out && !known {
+        if is_all_or_nothing && !known {
             self.settle(node, Ok(StagePlan::default()));
         } else if !same {
             if let Some(running) = slot.running.take() {

@@ -20,14 +20,13 @@ pub(super) struct Target<'a> {
 /// YAML) with the target put in, as `aws ecs deploy` does it, or one that says nothing more.
 pub(super) fn content(own: Option<&str>, target: &Target<'_>) -> Result<(String, String), StageError> {
     let mut spec = match own {
-        Some(text) => serde_yaml_ng::from_str(text).map_err(|error| unusable(&error.to_string()))?,
+        Some(text) => read(text)?,
         None => json!({
             "version": 0.0,
             "Resources": [{ "TargetService": { "Type": "AWS::ECS::Service", "Properties": {} } }],
         }),
     };
-    let properties = properties(&mut spec)
-        .ok_or_else(|| unusable("it has no resource of the type AWS::ECS::Service with Properties"))?;
+    let properties = needed_properties(&mut spec)?;
     put(properties, "TaskDefinition", json!(target.task_definition));
     if let Some((name, port)) = target.container {
         put(properties, "LoadBalancerInfo", json!({ "ContainerName": name, "ContainerPort": port }));
@@ -43,12 +42,8 @@ pub(super) fn content(own: Option<&str>, target: &Target<'_>) -> Result<(String,
 /// Refuses a user's own AppSpec (JSON or YAML) that is none of an ECS service, or sends the traffic elsewhere than the
 /// stage's inputs say.
 pub(super) fn check(own: &str, container: Option<&String>, port: Option<u16>) -> Result<(), StageError> {
-    let (text, _) = content(Some(own), &Target::default())?;
-    let mut spec: Value = serde_json::from_str(&text).map_err(|error| unusable(&error.to_string()))?;
-    let Some(balancer) = properties(&mut spec).and_then(|properties| get(properties, "LoadBalancerInfo"))
-    else {
-        return Ok(());
-    };
+    let mut spec = read(own)?;
+    let Some(balancer) = get(needed_properties(&mut spec)?, "LoadBalancerInfo") else { return Ok(()) };
     let named = get(balancer, "ContainerName").and_then(|name| name.as_str().map(str::to_owned));
     if let (Some(named), Some(container)) = (named, container)
         && named != *container
@@ -71,6 +66,15 @@ fn differs(key: &str, says: &str, input: &str, is: &str) -> StageError {
 
 fn unusable(why: &str) -> StageError {
     StageError::input("app_spec", format!("the file is no AppSpec of an ECS service: {why}"))
+}
+
+fn read(own: &str) -> Result<Value, StageError> {
+    serde_yaml_ng::from_str(own).map_err(|error| unusable(&error.to_string()))
+}
+
+fn needed_properties(spec: &mut Value) -> Result<&mut Value, StageError> {
+    properties(spec)
+        .ok_or_else(|| unusable("it has no resource of the type AWS::ECS::Service with Properties"))
 }
 
 /// The properties of the first ECS service. Keys are found in any case, as AWS's own tools do.

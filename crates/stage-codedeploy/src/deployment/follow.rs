@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use pipeline_sdk::{Context, Link, Progress, ProgressLevel, StageError, TrafficShare};
 
 use super::appspec::{self, Target};
-use super::{Plan, console_url, scaling, short};
+use super::{Plan, scaling, short};
 
 /// How often a deployment is looked at: often enough that its end is seen within a second.
 const PAUSE: Duration = Duration::from_millis(700);
@@ -298,13 +298,9 @@ impl Deploying<'_> {
         }
     }
 
-    /// Where to look at it. Only AWS itself has a console.
+    /// Where the console shows it.
     fn link(&self, id: &str) -> Option<Link> {
-        if self.aws.endpoint_url().is_some() {
-            return None;
-        }
-        let url = console_url(self.aws.region().unwrap_or_default(), id);
-        Some(Link { label: "Open the deployment".into(), url })
+        self.aws.console("Open the deployment", &format!("codesuite/codedeploy/deployments/{id}"))
     }
 
     fn patience(&self) -> Duration {
@@ -312,13 +308,13 @@ impl Deploying<'_> {
     }
 }
 
-/// One deployment at a time per group; the code is matched, because the text names the deployment.
 /// Whether a run of this pipeline created it. Only one run of an environment goes on at a time: it is this one's, or that
 /// of one that has ended.
 fn is_of_a_run(deployment: &DeploymentInfo) -> bool {
     deployment.description().is_some_and(|description| description.starts_with(BY_A_RUN))
 }
 
+/// One deployment at a time per group; the code is matched, because the text names the deployment.
 fn is_busy(error: &StageError) -> bool {
     AwsError::behind(error).is_some_and(|aws| aws.is(&["DeploymentLimitExceededException"]))
 }

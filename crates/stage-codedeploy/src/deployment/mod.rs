@@ -260,13 +260,6 @@ impl Resource for Deployment {
     }
 }
 
-/// Where the console shows a deployment.
-pub(crate) fn console_url(region: &str, deployment: &str) -> String {
-    format!(
-        "https://{region}.console.aws.amazon.com/codesuite/codedeploy/deployments/{deployment}?region={region}"
-    )
-}
-
 /// The name at the end of an ARN: `hello:7` of a task definition's.
 pub(crate) fn short(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
