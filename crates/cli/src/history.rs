@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use jiff::{Timestamp, Unit};
 use pipeline_core::{
-    Entry, JournalError, LockStatus, Pipeline, Prospect, Record, Recovered, RecoveredStage, RunJournal,
-    RunState, StageState, StateStore, Stop,
+    Entry, JournalError, LockStatus, Newest, Pipeline, Prospect, Record, Recovered, RecoveredStage,
+    RunJournal, RunState, StageState, StateStore, Stop,
 };
 use pipeline_sdk::{Action, Done, RunCommand, RunId, RunOutcome};
 use serde_json::{Value, json};
@@ -315,38 +315,17 @@ fn in_words(entry: &Entry, journal: &RunJournal) -> String {
     }
 }
 
-/// The run to tell about: the newest, unless it did not come to a plan and one before it is unfinished.
-async fn newest(
-    store: &dyn StateStore,
-    environment: &str,
-    runs: &[RunId],
-) -> Result<Option<RunJournal>, CommandError> {
-    let mut newest = None;
-    for &run in runs.iter().rev() {
-        let journal = load(store, environment, run).await?;
-        if journal.recovered.plan.is_none() {
-            newest = newest.or_else(|| journal.recovered.began.is_some().then_some(journal));
-        } else if newest.is_none() || journal.recovered.is_unfinished() {
-            return Ok(Some(journal));
-        } else {
-            break;
-        }
-    }
-    Ok(newest)
-}
-
 async fn try_status(options: &FileOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load(options)?;
     let store = state::open(&pipeline).await?;
     let environment = &pipeline.id().environment;
-    let runs = store.runs(environment).await.map_err(pipeline_core::EngineError::from)?;
     let lock = store.lock_status(environment).await.map_err(pipeline_core::EngineError::from)?;
-    let last = newest(store.as_ref(), environment, &runs).await?;
+    let newest = Newest::of(store.as_ref(), environment).await?;
     let mut out = io::stdout().lock();
     unless_unread(if options.json {
-        writeln!(out, "{}", status_json(&pipeline, &lock, last.as_ref()))
+        writeln!(out, "{}", status_json(&pipeline, &lock, &newest))
     } else {
-        write_status(&mut out, &pipeline, &lock, last.as_ref())
+        write_status(&mut out, &pipeline, &lock, &newest)
     })?;
     Ok(Exit::Succeeded)
 }
@@ -405,7 +384,8 @@ fn began_by(journal: &RunJournal, holder: &pipeline_core::Holder) -> bool {
     })
 }
 
-fn status_json(pipeline: &Pipeline, lock: &LockStatus, last: Option<&RunJournal>) -> Value {
+fn status_json(pipeline: &Pipeline, lock: &LockStatus, newest: &Newest) -> Value {
+    let last = newest.journal.as_ref();
     let stages = last.map(|last| {
         let stages = last.recovered.stages.iter();
         stages
@@ -419,6 +399,7 @@ fn status_json(pipeline: &Pipeline, lock: &LockStatus, last: Option<&RunJournal>
         "last": last.map(|last| summary(last, None)),
         "prospect": last.map(|last| Now::of(pipeline, lock, last).name()),
         "stages": stages,
+        "missing": newest.missing,
     })
 }
 
@@ -426,11 +407,17 @@ fn write_status(
     out: &mut dyn Write,
     pipeline: &Pipeline,
     lock: &LockStatus,
-    last: Option<&RunJournal>,
+    newest: &Newest,
 ) -> io::Result<()> {
     let id = pipeline.id();
     writeln!(out, "{}: {}", id.canonical(), crate::lock::in_words(&id.environment, lock))?;
-    let Some(last) = last else {
+    if let Some(missing) = newest.missing {
+        writeln!(out, "the journal of run {missing}, which changed the state last, is missing")?;
+    }
+    let Some(last) = &newest.journal else {
+        if newest.missing.is_some() {
+            return writeln!(out, "`pipeline plan` shows how what is there differs from the file");
+        }
         return writeln!(out, "nothing was run in the environment `{}` yet", id.environment);
     };
     let now = Now::of(pipeline, lock, last);

@@ -38,7 +38,7 @@ pub use lifecycle::{RunState, StageState, Stop};
 pub use notify::NotifyLimits;
 pub use plan::{Plan, PlanError, PlannedStage};
 pub use recorder::Unrecordable;
-pub use run::{Defect, Engine, EngineError, Run, RunReport, StageReport, Target, Undoing};
+pub use run::{Defect, Engine, EngineError, Newest, Run, RunReport, StageReport, Target, Undoing};
 pub use state::{StageRecord, State, StateError};
 pub use store::{
     Holder, LocalStore, LockStatus, MemoryStore, ObjectStateStore, StateLock, StateStore, StoreError, Wait,

@@ -7,6 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use pipeline_tests::Pipeline;
 use pipeline_tests::load::{self, LoadOptions};
@@ -16,6 +18,10 @@ use serde_json::Value;
 /// How much faster than real time its waits pass.
 const SPEED: &str = "600";
 
+/// How long a port may stay taken.
+const PORT_BACK: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
 /// A running cloud, killed when dropped.
 pub(crate) struct Cloud {
     process: Child,
@@ -23,9 +29,22 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// Starts one on what is kept in `folder`, and returns once it answers; port 0 takes a free one.
+    /// Starts one on what is kept in `folder`, and returns once it answers; port 0 takes a free one. Another port may
+    /// have been lent to a connection of somebody else in the meantime, who gives it back soon.
     pub(crate) fn start(folder: &Path, port: u16) -> Self {
         std::fs::create_dir_all(folder).expect("a folder");
+        let end = Instant::now() + PORT_BACK;
+        loop {
+            match Self::try_start(folder, port) {
+                Ok(cloud) => return cloud,
+                Err(log) if log.contains("in use") && Instant::now() < end => thread::sleep(POLL),
+                Err(log) => panic!("the cloud does not say where it listens:\n{log}"),
+            }
+        }
+    }
+
+    /// The same once, or what it had to say.
+    fn try_start(folder: &Path, port: u16) -> Result<Self, String> {
         let port = port.to_string();
         let args = ["cloud", "serve", "--port", &port, "--runtime", "simulated", "--speed", SPEED];
         let mut command = Pipeline::new(folder).args(args).env("PIPELINE_CLOUD_DIR", folder).into_command();
@@ -35,12 +54,13 @@ impl Cloud {
         // It says where it listens, and nothing after that.
         BufReader::new(process.stdout.as_mut().expect("its output")).read_line(&mut said).expect("read");
         let address = said.strip_prefix("listening on http://").and_then(|rest| rest.split(';').next());
-        let address = address.and_then(|address| address.parse().ok());
-        let address = address.unwrap_or_else(|| {
+        let Some(address) = address.and_then(|address| address.parse().ok()) else {
+            let _ = process.kill();
+            let _ = process.wait();
             let log = std::fs::read_to_string(folder.join("cloud.log")).unwrap_or_default();
-            panic!("the cloud does not say where it listens: {said}\n{log}")
-        });
-        Self { process, address }
+            return Err(format!("{said}{log}"));
+        };
+        Ok(Self { process, address })
     }
 
     /// What it says of itself.

@@ -19,6 +19,7 @@ use pipeline_sdk::{Event, Mode, Registry, RunId, RunOutcome};
 
 pub use begin::Engine;
 pub use report::{RunReport, StageReport};
+pub use takeover::Newest;
 pub use target::Target;
 pub(crate) use undo::Deployed;
 pub use undo::Undoing;

@@ -27,6 +27,11 @@ impl Runs<'_> {
         self.store.journal(self.environment, run)
     }
 
+    async fn load(&self, run: RunId) -> Result<RunJournal, EngineError> {
+        let loaded = RunJournal::load(self.store, self.environment, run).await;
+        loaded.map_err(|source| EngineError::Journal { place: self.journal(run).place(), source })
+    }
+
     /// The run that changed the state last, if its journal is not there any more: somebody moved it out of the way,
     /// because it was damaged. A state never names a run before that has a journal.
     fn missing(&self) -> Option<RunId> {
@@ -41,6 +46,41 @@ impl Runs<'_> {
     }
 }
 
+/// The run of an environment that is worth telling about.
+#[derive(Clone, Debug)]
+pub struct Newest {
+    /// The newest run, unless it did not come to a plan and one before it is unfinished.
+    pub journal: Option<RunJournal>,
+    /// The run that changed the state last, if its journal is not there any more. What was before it is not told
+    /// about: it was looked after.
+    pub missing: Option<RunId>,
+}
+
+impl Newest {
+    /// Reads the state of `environment` and as many journals as it takes, without the lock: for looking only.
+    ///
+    /// # Errors
+    /// The state or a journal cannot be read.
+    pub async fn of(store: &dyn StateStore, environment: &str) -> Result<Self, EngineError> {
+        let (state, ids) = futures::join!(store.peek(environment), store.runs(environment));
+        let state = state?.map(|bytes| State::decode(&bytes)).transpose()?;
+        let runs = Runs { store, environment, ids: &ids?, last: state.and_then(|state| state.run) };
+        let mut newest = None;
+        for run in runs.newest_first() {
+            let journal = runs.load(run).await?;
+            if journal.recovered.plan.is_none() {
+                newest = newest.or_else(|| journal.recovered.began.is_some().then_some(journal));
+            } else if newest.is_none() || journal.recovered.is_unfinished() {
+                newest = Some(journal);
+                break;
+            } else {
+                break;
+            }
+        }
+        Ok(Self { journal: newest, missing: runs.missing() })
+    }
+}
+
 /// An earlier run and what its journal says.
 pub(crate) struct Earlier {
     pub(crate) run: RunId,
@@ -50,10 +90,7 @@ pub(crate) struct Earlier {
 impl Earlier {
     /// Reads the journal of `run`.
     pub(crate) async fn read(runs: &Runs<'_>, run: RunId) -> Result<Self, EngineError> {
-        let loaded = RunJournal::load(runs.store, runs.environment, run).await;
-        let place = || runs.journal(run).place();
-        let loaded = loaded.map_err(|source| EngineError::Journal { place: place(), source })?;
-        Ok(Self { run, recovered: loaded.recovered })
+        Ok(Self { run, recovered: runs.load(run).await?.recovered })
     }
 
     /// The newest run that had a plan, if it is unfinished. All before it are looked after: every run begins with

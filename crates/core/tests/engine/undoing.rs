@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pipeline_core::{Engine, StateLock, StoreError};
+use pipeline_core::{Engine, Newest, StateLock, StateStore, StoreError};
 use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, async_trait};
 
 use crate::disk::{Disk, OnDisk};
@@ -206,4 +206,17 @@ async fn a_stage_that_takes_too_long_is_stopped_and_tried_again_as_often_as_it_m
         "three minutes, and pauses of one and two seconds at most: {took}"
     );
     assert!(lab.things().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_before_a_run_without_its_journal_is_not_told_as_the_last() {
+    let lab = Lab::default();
+    lab.run(CHAIN).await;
+    lab.run(&CHAIN.replace("uses = \"thing\"", "uses = \"thing\"\nvalue = \"new\"")).await;
+    let last = lab.state().await.run.expect("a run");
+    let newest = Newest::of(&lab.store, "local").await.expect("readable");
+    assert_eq!((newest.journal.map(|journal| journal.run), newest.missing), (Some(last), None));
+    StateStore::journal(&lab.store, "local", last).truncate(0).await.expect("emptied");
+    let newest = Newest::of(&lab.store, "local").await.expect("readable");
+    assert_eq!((newest.journal.map(|journal| journal.run), newest.missing), (None, Some(last)));
 }
