@@ -79,6 +79,13 @@ pub(crate) struct Call {
 impl Call {
     /// `inputs` with the secrets in the place of their references.
     pub(crate) async fn reveal(&self, inputs: Inputs) -> Result<Inputs, StageError> {
+        match inputs.0.values().any(has_secret) {
+            true => Box::pin(self.reveal_all(inputs)).await,
+            false => Ok(inputs),
+        }
+    }
+
+    async fn reveal_all(&self, inputs: Inputs) -> Result<Inputs, StageError> {
         let mut revealed = Inputs::default();
         for (key, value) in inputs.0 {
             revealed.0.insert(key, self.reveal_value(value).await?);
@@ -108,6 +115,14 @@ impl Call {
             }
             other => Ok(other),
         }
+    }
+}
+
+fn has_secret(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_secret),
+        Value::Object(fields) => secret_reference(value).is_some() || fields.values().any(has_secret),
+        _ => false,
     }
 }
 

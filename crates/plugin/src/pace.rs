@@ -5,7 +5,7 @@
 //! the same measure by which a host trusts a library, which besides wants it to have been just now.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -41,16 +41,17 @@ impl Pace {
     }
 
     /// Does the work of a call, and remembers how long it held its thread.
-    pub(crate) async fn watch(&self, message: MessageType, work: impl Future<Output = ()>) {
-        let (mut work, mut longest) = (pin!(work), Duration::ZERO);
-        poll_fn(|waking| {
+    pub(crate) async fn watch<F: Future + Unpin>(&self, message: MessageType, mut work: F) -> F::Output {
+        let mut longest = Duration::ZERO;
+        let output = poll_fn(|waking| {
             let begun = Instant::now();
-            let ready = work.as_mut().poll(waking);
+            let polled = Pin::new(&mut work).poll(waking);
             longest = longest.max(begun.elapsed());
-            ready
-        })
-        .await;
+            polled
+        });
+        let output = output.await;
         self.note(message, longest);
+        output
     }
 
     fn note(&self, message: MessageType, held: Duration) {
@@ -93,10 +94,10 @@ mod tests {
     async fn waiting_does_not_count_and_blocking_does() {
         let pace = Pace::default();
         for _ in 0..PROVEN {
-            pace.watch(MessageType::Plan, tokio::time::sleep(QUICK * 3)).await;
+            pace.watch(MessageType::Plan, Box::pin(tokio::time::sleep(QUICK * 3))).await;
         }
         assert!(pace.is_quick(MessageType::Plan));
-        pace.watch(MessageType::Plan, async { std::thread::sleep(QUICK * 3) }).await;
+        pace.watch(MessageType::Plan, Box::pin(async { std::thread::sleep(QUICK * 3) })).await;
         assert!(!pace.is_quick(MessageType::Plan));
     }
 }

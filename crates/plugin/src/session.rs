@@ -3,9 +3,9 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Waking, Poll, Waker};
 
@@ -28,29 +28,9 @@ const LAST_WORK: std::time::Duration = std::time::Duration::from_secs(1);
 
 type Outcome = Result<Box<RawValue>, WireError>;
 
-/// What a host can call.
-enum Request {
-    Hello(Hello),
-    Plan(PlanCall<'static>),
-    Apply(ApplyCall<'static>),
-    Rollback(RollbackCall<'static>),
-    Open(OpenCall),
-    Notify(NotifyCall<'static>),
-}
-
-impl Request {
-    fn read(message: MessageType, body: &RawValue) -> Result<Self, WireError> {
-        match message {
-            MessageType::Hello => read(body).map(Self::Hello),
-            MessageType::Plan => read(body).map(Self::Plan),
-            MessageType::Apply => read(body).map(Self::Apply),
-            MessageType::Rollback => read(body).map(Self::Rollback),
-            MessageType::Open => read(body).map(Self::Open),
-            MessageType::Notify => read(body).map(Self::Notify),
-            other => Err(WireError::failed(format!("the plugin knows no call {other:?}"))),
-        }
-    }
-}
+/// What carries out one call. Each kind of call in a place of its own: the largest would make all the others large, and
+/// what is moved for each call is a good part of what a short one costs.
+type Work = Pin<Box<dyn Future<Output = Outcome> + std::marker::Send>>;
 
 /// A plugin that talks to a host.
 pub(crate) struct Session {
@@ -89,13 +69,12 @@ impl Session {
             MessageType::Cancel => return self.shared.cancel(id),
             _ => {}
         }
-        let shared = Arc::clone(&self.shared);
-        let request = Request::read(message, body);
         // Known before the call begins: a cancellation may come right after it.
-        let cancel = shared.begin(id);
-        let mut work = Box::pin(async move {
-            shared.pace.watch(message, shared.work(request, id, cancel)).await;
-        });
+        let cancel = self.shared.begin(id);
+        let call = Arc::clone(&self.shared).call(message, body, id, cancel);
+        let call = call.unwrap_or_else(|error| Box::pin(ready(Err(error))));
+        let shared = Arc::clone(&self.shared);
+        let mut work = Box::pin(async move { shared.work(message, id, call).await });
         if self.shared.pace.is_quick(message) {
             let _runtime = runtime.enter();
             if is_ready(work.as_mut()) {
@@ -143,52 +122,78 @@ impl Shared {
     }
 
     /// Carries out one call, and says what came of it exactly once.
-    async fn work(&self, request: Result<Request, WireError>, id: u64, cancel: CancellationToken) {
-        let call = Call { asking: Arc::clone(&self.asking), id };
-        let work = pin!(async { self.call(request?, call, cancel).await });
-        let outcome = CatchPanic(work).await;
+    async fn work(&self, message: MessageType, id: u64, call: Work) {
+        let outcome = self.pace.watch(message, CatchPanic(call)).await;
         let outcome =
             outcome.unwrap_or_else(|panic| Err(WireError::failed(format!("it panicked: {}", said(&*panic)))));
         self.open().remove(&id);
         self.asking.tell(MessageType::Result, id, &Reply::from(outcome));
     }
 
-    async fn call(&self, request: Request, call: Call, cancel: CancellationToken) -> Outcome {
-        match request {
-            Request::Hello(Hello { protocol: 0, host }) => {
-                let spoken = format!("{host} speaks version 0 of the protocol");
-                Err(WireError::failed(format!("{spoken}, and the plugin needs {PROTOCOL}")))
-            }
-            Request::Hello(_) => write(&self.plugin.welcome()),
-            Request::Plan(PlanCall { kind, context, inputs }) => {
-                let inputs = call.reveal(inputs).await?;
-                write(&self.stage(&kind)?.plan(&with(context, call, cancel, None), &inputs).await?)
-            }
-            Request::Apply(ApplyCall { kind, context, plan }) => {
-                write(&self.stage(&kind)?.apply(&with(context, call, cancel, None), &plan).await?)
-            }
-            Request::Rollback(RollbackCall { kind, context, inputs, done }) => {
-                let inputs = call.reveal(inputs).await?;
-                let context = with(context, call, cancel, Some(inputs));
-                write(&self.stage(&kind)?.rollback(&context, &done).await?)
-            }
-            Request::Open(open) => self.open_notifier(open, call).await,
-            Request::Notify(NotifyCall { notifier, event }) => {
-                let known = self.notifiers().get(&*notifier).cloned();
-                let known =
-                    known.ok_or_else(|| WireError::failed(format!("no notifier `{notifier}` was opened")))?;
-                write(&known.notify(&event).await?)
-            }
-        }
+    /// What carries out the call of a message.
+    fn call(
+        self: Arc<Self>,
+        message: MessageType,
+        body: &RawValue,
+        id: u64,
+        cancel: CancellationToken,
+    ) -> Result<Work, WireError> {
+        let call = Call { asking: Arc::clone(&self.asking), id };
+        Ok(match message {
+            MessageType::Hello => Box::pin(ready(self.hello(&read(body)?))),
+            MessageType::Plan => Box::pin(self.plan(read(body)?, call, cancel)),
+            MessageType::Apply => Box::pin(self.apply(read(body)?, call, cancel)),
+            MessageType::Rollback => Box::pin(self.rollback(read(body)?, call, cancel)),
+            MessageType::Open => Box::pin(self.open_notifier(read(body)?, call)),
+            MessageType::Notify => Box::pin(self.notify(read(body)?)),
+            other => return Err(WireError::failed(format!("the plugin knows no call {other:?}"))),
+        })
     }
 
-    async fn open_notifier(&self, open: OpenCall, call: Call) -> Outcome {
+    fn hello(&self, hello: &Hello) -> Outcome {
+        if hello.protocol == 0 {
+            let spoken = format!("{} speaks version 0 of the protocol", hello.host);
+            return Err(WireError::failed(format!("{spoken}, and the plugin needs {PROTOCOL}")));
+        }
+        write(&self.plugin.welcome())
+    }
+
+    async fn plan(self: Arc<Self>, plan: PlanCall<'_>, call: Call, cancel: CancellationToken) -> Outcome {
+        let PlanCall { kind, context, inputs } = plan;
+        let inputs = call.reveal(inputs).await?;
+        write(&self.stage(&kind)?.plan(&with(context, call, cancel, None), &inputs).await?)
+    }
+
+    async fn apply(self: Arc<Self>, apply: ApplyCall<'_>, call: Call, cancel: CancellationToken) -> Outcome {
+        let ApplyCall { kind, context, plan } = apply;
+        write(&self.stage(&kind)?.apply(&with(context, call, cancel, None), &plan).await?)
+    }
+
+    async fn rollback(
+        self: Arc<Self>,
+        rollback: RollbackCall<'_>,
+        call: Call,
+        cancel: CancellationToken,
+    ) -> Outcome {
+        let RollbackCall { kind, context, inputs, done } = rollback;
+        let inputs = call.reveal(inputs).await?;
+        let context = with(context, call, cancel, Some(inputs));
+        write(&self.stage(&kind)?.rollback(&context, &done).await?)
+    }
+
+    async fn open_notifier(self: Arc<Self>, open: OpenCall, call: Call) -> Outcome {
         let OpenCall { kind, notifier, inputs, .. } = open;
         let known = self.plugin.notifiers.get(&kind);
         let known = known.ok_or_else(|| WireError::failed(format!("the plugin has no notifier `{kind}`")))?;
         let inputs = call.reveal(inputs).await?;
         self.notifiers().insert(notifier, (known.create)(&inputs)?);
         write(&())
+    }
+
+    async fn notify(self: Arc<Self>, NotifyCall { notifier, event }: NotifyCall<'_>) -> Outcome {
+        let known = self.notifiers().get(&*notifier).cloned();
+        let known = known.ok_or_else(|| WireError::failed(format!("no notifier `{notifier}` was opened")))?;
+        write(&known.notify(&event).await?)
     }
 
     fn notifiers(&self) -> MutexGuard<'_, HashMap<String, Arc<dyn Notifier>>> {
@@ -237,10 +242,10 @@ fn said(panic: &(dyn Any + std::marker::Send)) -> &str {
 }
 
 /// A future whose panic is its result.
-struct CatchPanic<'a, F>(Pin<&'a mut F>);
+struct CatchPanic(Work);
 
-impl<F: Future> Future for CatchPanic<'_, F> {
-    type Output = Result<F::Output, Box<dyn Any + std::marker::Send>>;
+impl Future for CatchPanic {
+    type Output = Result<Outcome, Box<dyn Any + std::marker::Send>>;
 
     fn poll(mut self: Pin<&mut Self>, waking: &mut Waking<'_>) -> Poll<Self::Output> {
         match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(waking))) {
