@@ -7,6 +7,7 @@ use pipeline_aws::{Attributes, Known, template};
 use pipeline_sdk::{Context, Maybe, ResourceId, StageError, Value, contains_unknown, json};
 use sha2::{Digest, Sha256};
 
+use super::shown::{self, Detail};
 use crate::{EcsInputs, Names};
 
 /// Stand for the roles' ARNs in a document, which are known later than the rest of it.
@@ -17,6 +18,8 @@ const TASK_ROLE: &str = "${task_role_arn}";
 pub(super) struct Document {
     content: Value,
     image: Value,
+    /// The container that gets the traffic.
+    container: String,
     execution: Role,
     task: Role,
 }
@@ -60,6 +63,7 @@ impl Document {
         Ok(Self {
             content: whole(names, inputs, containers),
             image,
+            container: names.container.clone(),
             execution: Role::of(&inputs.execution_role_arn, names.execution_role_id()),
             task: Role::of(&inputs.task_role_arn, names.task_role_id()),
         })
@@ -72,6 +76,19 @@ impl Document {
             "cpu": self.content["cpu"],
             "memory": self.content["memory"],
         }))
+    }
+
+    /// The name of the container that gets the traffic.
+    pub(super) fn container(&self) -> &str {
+        &self.container
+    }
+
+    /// More that a plan shows, so that it can be told from it what another fingerprint comes from. Nothing as long as
+    /// the user's own file cannot be filled in.
+    pub(super) fn details(&self) -> Vec<Detail> {
+        let containers = self.content["containerDefinitions"].as_array();
+        let container = containers.and_then(|all| all.iter().find(|one| one["name"] == *self.container));
+        container.map(shown::wanted).unwrap_or_default()
     }
 
     /// The ARNs of execution role and task role, once both are known.
@@ -264,6 +281,7 @@ mod tests {
         Document {
             content: whole(&names, &inputs, json!([container(&names, &inputs, "eu-central-1")])),
             image: inputs.image.to_value(),
+            container: names.container.clone(),
             execution: Role::Given(Maybe::Known("arn:execution".into())),
             task: Role::Made(names.task_role_id()),
         }

@@ -5,11 +5,12 @@
 //! is the one that should get the traffic.
 
 mod document;
+mod shown;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_sdk_ecs::types::{SortOrder, Tag, TaskDefinitionField, TaskDefinitionStatus};
+use aws_sdk_ecs::types::{ContainerDefinition, SortOrder, Tag, TaskDefinitionField, TaskDefinitionStatus};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
 use pipeline_aws::{Attributes, Aws, AwsError, AwsResult, Known, Ownership, Reading, Resource, Tags};
@@ -112,16 +113,24 @@ impl TaskDefinition {
         }
         let mut tags = tags_of(answer.tags());
         let fingerprint = tags.as_object_mut().and_then(|tags| tags.remove(FINGERPRINT));
-        let image = found.container_definitions().first().and_then(|container| container.image());
+        let of_traffic = |one: &&ContainerDefinition| {
+            let wanted = self.wanted.as_ref().map(|wanted| wanted.document.container());
+            wanted.is_none_or(|container| one.name() == Some(container))
+        };
+        let containers = found.container_definitions();
+        let container = containers.iter().find(of_traffic).or(containers.first());
         let arn = found.task_definition_arn().unwrap_or_default().to_owned();
-        let attributes = Attributes::of(json!({
-            "image": image,
+        let mut attributes = Attributes::of(json!({
+            "image": container.and_then(|container| container.image()),
             "cpu": found.cpu(),
             "memory": found.memory(),
             "fingerprint": fingerprint,
             "tags": tags,
             "arn": arn,
         }));
+        for (name, detail) in container.map(shown::registered).into_iter().flatten() {
+            attributes.set(name, detail);
+        }
         Ok(Some(Revision { arn, attributes }))
     }
 
@@ -241,14 +250,21 @@ impl Resource for TaskDefinition {
         let mut desired = document.shown();
         desired.set("tags", tags.clone());
         let origin = format!("{KIND}.{}.fingerprint", self.family());
-        let unknown = contains_unknown(&desired.to_value()) || roles.is_none();
-        desired.set(
-            "fingerprint",
-            match roles {
-                Some((execution, task)) if !unknown => json!(document.fingerprint(&execution, &task)?),
-                _ => Unknown::new(origin).to_value(),
-            },
-        );
+        let details = document.details();
+        let unknown = roles.is_none()
+            || contains_unknown(&desired.to_value())
+            || details.iter().any(|(_, detail)| contains_unknown(detail));
+        let fingerprint = match roles {
+            Some((execution, task)) if !unknown => json!(document.fingerprint(&execution, &task)?),
+            _ => Unknown::new(origin).to_value(),
+        };
+        let registered =
+            known.existing(&self.id).filter(|newest| *newest.value("fingerprint") == fingerprint);
+        for (name, detail) in details {
+            // What AWS tells of it in other words than it was told is no change.
+            desired.set(name, registered.map_or(detail, |newest| newest.value(name).clone()));
+        }
+        desired.set("fingerprint", fingerprint);
         Ok(Some(desired))
     }
 
