@@ -103,7 +103,7 @@ fn verified<'a>(chain: &str, line: &'a [u8]) -> Option<(&'a str, &'a [u8])> {
     let (sum, json) = line.split_at_checked(DIGITS)?;
     let json = json.strip_prefix(b" ")?;
     let sum = std::str::from_utf8(sum).ok()?;
-    (checksum(chain, json) == sum).then_some((sum, json))
+    (checksum(chain.as_bytes(), json) == sum.as_bytes()).then_some((sum, json))
 }
 
 fn read_header(json: &[u8]) -> Result<RunId, JournalError> {

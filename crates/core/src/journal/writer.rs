@@ -133,5 +133,5 @@ fn after(reading: &Reading, run: RunId) -> Result<Lines, JournalError> {
         return Lines::first(run);
     }
     let text = if reading.unended { b"\n".to_vec() } else { Vec::new() };
-    Ok(Lines { text, chain: reading.chain.clone() })
+    Ok(Lines { text, chain: reading.chain.clone().into_bytes() })
 }
