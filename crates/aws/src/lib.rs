@@ -26,6 +26,7 @@ mod rollback;
 pub mod scaling;
 mod step;
 mod tags;
+pub mod tasks;
 pub mod template;
 pub mod wait;
 

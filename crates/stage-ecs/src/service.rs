@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ecs::types::{
-    AssignPublicIp, AwsVpcConfiguration, DeploymentController, DeploymentControllerType, DesiredStatus,
-    LaunchType, LoadBalancer, NetworkConfiguration, PropagateTags, Service as Description, ServiceField,
-    StabilityStatus, Task,
+    AssignPublicIp, AwsVpcConfiguration, DeploymentController, DeploymentControllerType, LaunchType,
+    LoadBalancer, NetworkConfiguration, PropagateTags, Service as Description, ServiceField, StabilityStatus,
+    Task,
 };
 use jiff::Timestamp;
 use pipeline_aws::wait::{self, WaitOptions};
-use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags};
+use pipeline_aws::{Attributes, Aws, AwsResult, Known, Reading, Resource, Tags, tasks};
 use pipeline_sdk::{Context, Link, Maybe, Mode, Recorded, ResourceId, StageError, Value, async_trait, json};
 use serde::Deserialize;
 
@@ -127,20 +127,9 @@ impl Service {
 
     /// Tasks of the service that stopped by themselves after `since`, newest first.
     async fn stopped(&self, since: Timestamp) -> Result<Vec<Task>, StageError> {
-        let call = self.aws.ecs().list_tasks().cluster(self.cluster()).service_name(self.name());
-        let listed = call.desired_status(DesiredStatus::Stopped).send().await.or_fail("ecs:ListTasks")?;
-        let arns = listed.task_arns.unwrap_or_default();
-        if arns.is_empty() {
-            return Ok(Vec::new());
-        }
-        let call = self.aws.ecs().describe_tasks().cluster(self.cluster()).set_tasks(Some(arns));
-        let tasks = call.send().await.or_fail("ecs:DescribeTasks")?.tasks.unwrap_or_default();
-        let mut tasks: Vec<_> = tasks
-            .into_iter()
-            .filter(|task| task.created_at().is_some_and(|at| at.secs() >= since.as_second()))
-            .collect();
-        tasks.sort_by_key(|task| std::cmp::Reverse(task.created_at().map(|at| at.secs())));
-        Ok(tasks)
+        let mut stopped = tasks::stopped(&self.aws, self.cluster(), self.name()).await?;
+        stopped.retain(|task| task.created_at().is_some_and(|at| at.secs() >= since.as_second()));
+        Ok(stopped)
     }
 
     /// Whether the primary task set is steady. DescribeServices has no deployments under CodeDeploy, so
@@ -158,7 +147,7 @@ impl Service {
             return Ok(());
         }
         let last = stopped.first();
-        let reason = last.map(why_stopped).unwrap_or_default();
+        let reason = last.map(tasks::why_stopped).unwrap_or_default();
         let message = format!("{} tasks of {} stopped while it started: {reason}", stopped.len(), self.id);
         let log = self.wanted.as_ref().map(|wanted| wanted.start.log_group.as_str()).unwrap_or_default();
         Err(StageError::failed(message).with_help(format!(
@@ -166,20 +155,6 @@ impl Service {
              stays after a first run"
         )))
     }
-}
-
-/// The reason of a task, and of its containers where they say more.
-fn why_stopped(task: &Task) -> String {
-    let containers = task.containers().iter().filter_map(|container| {
-        let name = container.name().unwrap_or("?");
-        match (container.exit_code(), container.reason()) {
-            (_, Some(reason)) => Some(format!("{name}: {reason}")),
-            (Some(code), None) => Some(format!("{name} ended with exit code {code}")),
-            (None, None) => None,
-        }
-    });
-    let reason = task.stopped_reason().unwrap_or("no reason given").to_owned();
-    std::iter::once(reason).chain(containers).collect::<Vec<_>>().join("; ")
 }
 
 #[derive(Deserialize)]

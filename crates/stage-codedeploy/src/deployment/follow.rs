@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use aws_sdk_codedeploy::types::{
-    AppSpecContent, AutoRollbackConfiguration, DeploymentInfo, DeploymentStatus, EcsTarget, ErrorCode,
-    LifecycleEventStatus, RevisionLocation, RevisionLocationType, RollbackInfo, TargetLabel,
+    AppSpecContent, AutoRollbackConfiguration, DeploymentInfo, DeploymentStatus, EcsTarget, EcsTaskSet,
+    ErrorCode, LifecycleEventStatus, RevisionLocation, RevisionLocationType, RollbackInfo, TargetLabel,
 };
+use aws_sdk_ecs::types::Task;
 use pipeline_aws::wait::{self, WaitOptions};
-use pipeline_aws::{Aws, AwsError, AwsResult};
+use pipeline_aws::{Aws, AwsError, AwsResult, tasks};
 use tokio::time::Instant;
 
 use pipeline_sdk::{Context, Link, Progress, ProgressLevel, StageError, TrafficShare};
@@ -280,7 +281,10 @@ impl Deploying<'_> {
 
     /// The error of a deployment that failed or was stopped by somebody else.
     async fn failed(&self, id: &str, info: &DeploymentInfo) -> StageError {
-        let why = why(info);
+        let mut why = why(info);
+        if let Some(stopped) = self.why_tasks_stopped(id).await {
+            why = format!("{why}. The last of its tasks to stop: {stopped}");
+        }
         let help = match self.link(id) {
             Some(link) => format!("see {}", link.url),
             None => format!("`aws deploy get-deployment --deployment-id {id}` tells more"),
@@ -296,6 +300,20 @@ impl Deploying<'_> {
             ))
             .with_help(help),
         }
+    }
+
+    /// What the newest task of the replacement that stopped has to say. Only for telling: a failure to read it does
+    /// not matter.
+    async fn why_tasks_stopped(&self, id: &str) -> Option<String> {
+        let target = self.target(id).await?;
+        let replacement = |set: &&EcsTaskSet| set.task_set_label() == Some(&TargetLabel::Green);
+        let replacement = target.task_sets_info().iter().find(replacement)?.identifer()?;
+        let stopped = tasks::stopped(self.aws, &self.plan.cluster, &self.plan.service).await.ok()?;
+        // Those that ECS itself takes away once the deployment has failed say nothing of why.
+        let taken_away =
+            |task: &Task| task.stopped_reason().is_some_and(|why| why.starts_with("Scaling activity"));
+        let telling = |task: &&Task| task.started_by() == Some(replacement) && !taken_away(task);
+        stopped.iter().find(telling).map(tasks::why_stopped)
     }
 
     /// Where the console shows it.
@@ -395,8 +413,6 @@ fn shares(target: &EcsTarget) -> Vec<TrafficShare> {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_codedeploy::types::EcsTaskSet;
-
     use super::*;
 
     #[test]
