@@ -25,16 +25,17 @@ pub async fn stopped(aws: &Aws, cluster: &str, service: &str) -> Result<Vec<Task
 
 /// The reason of a task, and of its containers where they say more.
 pub fn why_stopped(task: &Task) -> String {
+    let reason = task.stopped_reason().unwrap_or("no reason given");
     let containers = task.containers().iter().filter_map(|container| {
         let name = container.name().unwrap_or("?");
         match (container.exit_code(), container.reason()) {
-            (_, Some(reason)) => Some(format!("{name}: {reason}")),
+            (_, Some(same)) if same == reason => None,
+            (_, Some(more)) => Some(format!("{name}: {more}")),
             (Some(code), None) => Some(format!("{name} ended with exit code {code}")),
             (None, None) => None,
         }
     });
-    let reason = task.stopped_reason().unwrap_or("no reason given").to_owned();
-    std::iter::once(reason).chain(containers).collect::<Vec<_>>().join("; ")
+    std::iter::once(reason.to_owned()).chain(containers).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -52,5 +53,8 @@ mod tests {
         let task = task.containers(ended).containers(killed).containers(quiet).build();
         let said = "Essential container in task exited; app ended with exit code 3; side: OutOfMemoryError";
         assert_eq!(why_stopped(&task), said);
+        let same = Container::builder().name("app").reason("CannotStartContainerError: no such file").build();
+        let task = Task::builder().stopped_reason("CannotStartContainerError: no such file").containers(same);
+        assert_eq!(why_stopped(&task.build()), "CannotStartContainerError: no such file");
     }
 }

@@ -283,7 +283,7 @@ impl Deploying<'_> {
     async fn failed(&self, id: &str, info: &DeploymentInfo) -> StageError {
         let mut why = why(info);
         if let Some(stopped) = self.why_tasks_stopped(id).await {
-            why = format!("{why}. The last of its tasks to stop: {stopped}");
+            why = format!("{why}; its last task to stop: {stopped}");
         }
         let help = match self.link(id) {
             Some(link) => format!("see {}", link.url),
