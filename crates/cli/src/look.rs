@@ -127,7 +127,9 @@ fn try_stages(options: &StagesOptions) -> io::Result<Exit> {
             }
             Some((_, manifest)) => write_manifest(&mut out, manifest).map(|()| Exit::Succeeded),
             None => {
-                eprintln!("there is no kind `{kind}`: `pipeline stages` lists them");
+                let known = kinds().map(|(_, manifest)| manifest.kind.as_ref());
+                let help = pipeline_core::suggestion("kinds", kind, known);
+                eprintln!("error: there is no kind `{kind}`\nhelp: {help}");
                 Ok(Exit::Usage)
             }
         },

@@ -26,6 +26,7 @@ mod state;
 mod store;
 
 pub use cancel::Cancellation;
+pub use config::suggestion::help as suggestion;
 pub use config::{ConfigError, ConfigErrors, LoadOptions, OnFailure, Pipeline};
 pub use events::EventSink;
 pub use failure::StageFailure;

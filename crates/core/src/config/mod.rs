@@ -8,7 +8,7 @@ mod nodes;
 mod outline;
 mod place;
 mod schema;
-mod suggestion;
+pub(crate) mod suggestion;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ fn likeness(wrong: &str, name: &str) -> f64 {
 }
 
 /// Help for a wrong name: what was probably meant, else what there is.
-pub(crate) fn help<'a>(what: &str, wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+pub fn help<'a>(what: &str, wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     match (nearest(wrong, names.iter().copied()), names.as_slice()) {
         (Some(name), _) => format!("did you mean `{name}`?"),
