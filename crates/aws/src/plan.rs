@@ -302,19 +302,27 @@ pub(crate) fn not_ours(
     takeover: &str,
 ) -> StageError {
     let id = resource.id();
-    let whose = match (resource.ownership(), owner(cx, observed)) {
-        (Ownership::Tags | Ownership::TagsOrState, Owner::Stage(stage)) => {
-            format!("belongs to stage `{stage}` of this pipeline")
-        }
-        (Ownership::Tags | Ownership::TagsOrState, Owner::Pipeline(other)) => {
-            format!("belongs to the pipeline `{other}`")
-        }
-        _ => "was not made by this pipeline".to_owned(),
+    let refuse = |whose: &str, help: String| {
+        StageError::failed(format!("{id} exists already and {whose}")).with_help(help)
     };
-    StageError::failed(format!("{id} exists already and {whose}")).with_help(format!(
-        "choose another name, or set `{takeover} = true` on stage `{}` to take it over",
-        cx.stage()
-    ))
+    let take_over = || {
+        format!("choose another name, or set `{takeover} = true` on stage `{}` to take it over", cx.stage())
+    };
+    match (resource.ownership(), owner(cx, observed)) {
+        // Taking it from a stage of the same file only makes both fight for it.
+        (Ownership::Tags | Ownership::TagsOrState, Owner::Stage(stage)) => refuse(
+            &format!("belongs to stage `{stage}` of this pipeline"),
+            format!(
+                "choose another name for one of them; if `{}` was called `{stage}` before, call it so again: a \
+                     stage cannot be renamed in place",
+                cx.stage()
+            ),
+        ),
+        (Ownership::Tags | Ownership::TagsOrState, Owner::Pipeline(other)) => {
+            refuse(&format!("belongs to the pipeline `{other}`"), take_over())
+        }
+        _ => refuse("was not made by this pipeline", take_over()),
+    }
 }
 
 /// Handlers of the resources that a plan touches, whether they are listed or only recorded.

@@ -58,9 +58,10 @@ pub(crate) fn computed_tag(fingerprint: &str) -> String {
     format!("pipeline-{fingerprint}")
 }
 
-/// The image as a resource. Its name may not depend on what is known only later.
+/// The image as a resource. Its name may not depend on what is known only later, and is not that of another stage's
+/// image in the same repository.
 pub(crate) fn resource(cx: &Context) -> ResourceId {
-    ResourceId::new("ecr:image", cx.pipeline().canonical())
+    ResourceId::new("ecr:image", format!("{}/{}", cx.pipeline().canonical(), cx.stage()))
 }
 
 pub(crate) async fn converge(

@@ -4,6 +4,7 @@ mod attempts;
 mod begin;
 mod execute;
 mod execution;
+mod ownership;
 mod recognise;
 mod report;
 mod rollback;
@@ -33,6 +34,7 @@ use crate::plan::{Plan, PlanFailure, PlannedStage, plan_all};
 use crate::recorder::Unrecordable;
 use crate::state::{State, StateError};
 use crate::store::{StateLock, StoreError};
+use ownership::shared_resources;
 
 /// Why a run could not begin or plan.
 #[derive(Debug, thiserror::Error)]
@@ -429,34 +431,4 @@ fn frozen(mut plan: pipeline_sdk::StagePlan, redactor: &pipeline_sdk::Redactor) 
     let redacted =
         serde_json::to_value(&plan).map(|value| redactor.value(value)).and_then(serde_json::from_value);
     redacted.unwrap_or(plan)
-}
-
-/// A stage that was renamed would destroy what it owns under its old name.
-fn shared_resources(plan: &Plan) -> Vec<StageFailure> {
-    use pipeline_sdk::{Action, StageError};
-    let removed = |stage: &&PlannedStage| plan.mode == Mode::Converge && stage.mode == Mode::Destroy;
-    let mut failures = Vec::new();
-    for stage in plan.stages.iter().filter(removed) {
-        let deleted = stage.plan.changes.iter().filter(|change| change.action == Action::Delete);
-        for change in deleted {
-            let keeps = |other: &&PlannedStage| {
-                other.mode == Mode::Converge
-                    && (other.plan.outputs.resources.iter().any(|kept| kept.id == change.resource)
-                        || other.plan.changes.iter().any(|kept| kept.resource == change.resource))
-            };
-            if let Some(keeper) = plan.stages.iter().find(keeps) {
-                let (resource, name) = (&change.resource, &keeper.name);
-                let error = StageError::failed(format!(
-                    "it is no longer in the file and would delete {resource}, which `{name}` uses now"
-                ))
-                .with_help(format!(
-                    "a stage cannot be renamed in place: call `{name}` `{}` again",
-                    stage.name
-                ));
-                failures.push(StageFailure::of(&stage.name, &error));
-                break;
-            }
-        }
-    }
-    failures
 }

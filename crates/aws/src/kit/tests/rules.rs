@@ -35,8 +35,11 @@ async fn another_stage_of_the_pipeline_is_named() {
     let tags = json!({"pipeline:name": "hello", "pipeline:environment": "staging", "pipeline:stage": "old"});
     put(&bench, "table", tags);
     let plan = bench.kit.plan(&bench.cx(Mode::Converge), &raw(&one("table", 1))).await;
-    let message = plan.expect_err("not ours").to_string();
-    assert_eq!(message, "test:thing table exists already and belongs to stage `old` of this pipeline");
+    let error = plan.expect_err("not ours");
+    let message = "test:thing table exists already and belongs to stage `old` of this pipeline";
+    assert_eq!(error.to_string(), message);
+    let help = error.help().expect("what to do");
+    assert!(!help.contains("adopt"), "both would fight for it: {help}");
 }
 
 #[tokio::test]
