@@ -1,9 +1,10 @@
 //! The command line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -65,7 +66,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct FileOptions {
     /// The pipeline's file.
-    #[arg(short, long, default_value = "pipeline.toml", env = "PIPELINE_FILE")]
+    #[arg(short, long, default_value = DEFAULT_FILE, env = "PIPELINE_FILE")]
     pub(crate) file: PathBuf,
     /// The environment, in the place of the one in the file.
     #[arg(short, long, env = "PIPELINE_ENVIRONMENT")]
@@ -84,6 +85,9 @@ pub(crate) struct FileOptions {
     pub(crate) locked: Option<bool>,
 }
 
+/// The pipeline's file, unless another is named.
+const DEFAULT_FILE: &str = "pipeline.toml";
+
 /// What stands before the name of a variable in the environment.
 const VARIABLE_PREFIX: &str = "PIPELINE_VAR_";
 
@@ -99,11 +103,30 @@ impl FileOptions {
         self.file.parent().map(PathBuf::from).unwrap_or_default()
     }
 
+    /// The options that another command needs to mean the same, each after a space.
+    pub(crate) fn words(&self) -> String {
+        let file =
+            (self.file != Path::new(DEFAULT_FILE)).then(|| ("--file", self.file.display().to_string()));
+        let environment = self.environment.clone().map(|name| ("--environment", name));
+        let vars = self.vars.iter().map(|(name, value)| ("--var", format!("{name}={value}")));
+        let words = file.into_iter().chain(environment).chain(vars);
+        words.map(|(option, value)| format!(" {option} {}", quoted(&value))).collect()
+    }
+
     /// The variables from the environment and from the command line, which goes before it.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         let environment = std::env::vars()
             .filter_map(|(name, value)| Some((name.strip_prefix(VARIABLE_PREFIX)?.to_owned(), value)));
         environment.chain(self.vars.iter().cloned()).collect()
+    }
+}
+
+/// `value` as a shell takes it for one word.
+fn quoted(value: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    match !value.is_empty() && value.chars().all(is_plain) {
+        true => Cow::Borrowed(value),
+        false => Cow::Owned(format!("'{}'", value.replace('\'', "'\\''"))),
     }
 }
 
@@ -403,5 +426,15 @@ mod tests {
         for wrong in ["", "10", "-5s", "soon"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_words_mean_the_same_to_another_command() {
+        let line = ["pipeline", "plan", "-e", "one", "--var", "a=it's 1", "--var", "b=2", "-f", "other.toml"];
+        let Command::Plan(options) = Arguments::parse_from(line).command else { panic!("a plan") };
+        assert_eq!(
+            options.file.words(),
+            r" --file other.toml --environment one --var 'a=it'\''s 1' --var b=2"
+        );
     }
 }

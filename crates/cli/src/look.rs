@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use pipeline_core::{Pipeline, State};
+use pipeline_core::{EngineError, Pipeline, State};
 use pipeline_plugin_host::is_plugin;
 use pipeline_sdk::{Manifest, Value};
 
@@ -47,26 +47,28 @@ pub(crate) async fn outputs(options: &OutputsOptions) -> Exit {
 
 async fn try_outputs(options: &OutputsOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load(&options.file)?;
-    let bytes = state::open(&pipeline)
-        .await?
-        .peek(&pipeline.id().environment)
-        .await
-        .map_err(pipeline_core::EngineError::from)?;
-    let Some(bytes) = bytes else {
-        eprintln!("nothing was run in the environment `{}` yet", pipeline.id().environment);
+    let environment = &pipeline.id().environment;
+    let store = state::open(&pipeline).await?;
+    let Some(bytes) = store.peek(environment).await.map_err(EngineError::from)? else {
+        eprintln!("nothing was run in the environment `{environment}` yet");
         return Ok(Exit::Failed);
     };
-    let state = State::decode(&bytes).map_err(pipeline_core::EngineError::from)?;
-    write_outputs(&mut io::stdout().lock(), &state, options)
+    let state = State::decode(&bytes)
+        .map_err(|source| EngineError::State { place: store.place(environment), source })?;
+    match write_outputs(&mut io::stdout().lock(), &state, options) {
+        // Whoever reads the first lines only has what they want.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Succeeded),
+        written => Ok(written?),
+    }
 }
 
-fn write_outputs(out: &mut dyn Write, state: &State, options: &OutputsOptions) -> Result<Exit, CommandError> {
+fn write_outputs(out: &mut dyn Write, state: &State, options: &OutputsOptions) -> io::Result<Exit> {
     if let Some(wanted) = &options.name {
         let (stage, key) = wanted.split_once('.').unwrap_or((wanted, ""));
         let record = state.stages.iter().find(|(name, _)| name.as_str() == stage);
         let Some(value) = record.and_then(|(_, record)| record.outputs.values.get(key)) else {
             eprintln!("there is no output `{wanted}`: `pipeline outputs` lists them");
-            return Ok(Exit::Failed);
+            return Ok(Exit::Usage);
         };
         // A text goes out bare, for `$(pipeline outputs dns.url)`.
         match value {

@@ -12,6 +12,7 @@ use pipeline_core::{
     RunReport, StageFailure, StateStore, StoreError, Target, Wait,
 };
 use pipeline_plugin_host::Plugins;
+use pipeline_plugin_host::TemplateError;
 use pipeline_sdk::{Mode, RunCommand, RunOutcome};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -55,9 +56,12 @@ pub(crate) enum CommandError {
     /// The user was asked, and typed something else.
     #[error("nothing was removed: the answer was not {wanted}")]
     Declined { wanted: String },
-    /// A saved plan cannot be written or read.
+    /// A plan cannot be saved.
+    #[error("the plan {} cannot be written: {source}", path.display())]
+    SavedPlan { path: PathBuf, source: io::Error },
+    /// What was named is no plan that was saved.
     #[error("the plan {}: {reason}", path.display())]
-    SavedPlan { path: PathBuf, reason: String },
+    UnreadablePlan { path: PathBuf, reason: String },
     /// A run that was named cannot be told.
     #[error("`{wanted}`: {why}; `pipeline history` lists them")]
     NoSuchRun { wanted: String, why: &'static str },
@@ -72,7 +76,12 @@ impl CommandError {
             }
             Self::Engine(EngineError::Store(StoreError::Locked { .. })) => Exit::Locked,
             Self::Engine(EngineError::NotUndone { .. }) => Exit::Stuck,
-            Self::NoSuchRun { .. } | Self::Host(HostError::Value { .. }) => Exit::Usage,
+            Self::NoSuchRun { .. }
+            | Self::Host(HostError::Value { .. })
+            | Self::State(state::StateError::Place(_))
+            | Self::UnreadablePlan { .. }
+            | Self::Plugin(PluginCommandError::Template(TemplateError::Name(_)))
+            | Self::Engine(EngineError::Notifier { input: true, .. }) => Exit::Usage,
             Self::Engine(EngineError::Cancelled) | Self::Declined { .. } => Exit::Cancelled,
             _ => Exit::Failed,
         }
@@ -205,7 +214,7 @@ async fn try_plan(options: &PlanOptions) -> Result<Exit, CommandError> {
     let changes = !plan.is_empty();
     run.close(Some(&plan)).await;
     if let Some(path) = &options.out {
-        save_plan(path, &plan, &site)?;
+        save_plan(path, &options.file, &plan, &site)?;
     }
     Ok(if changes && options.detailed_exit_code { Exit::Changes } else { Exit::Succeeded })
 }
@@ -218,24 +227,23 @@ async fn try_run(options: &RunOptions) -> Result<Exit, CommandError> {
     site.conclude(run.apply(plan).await)
 }
 
-fn save_plan(path: &Path, plan: &Plan, site: &Site) -> Result<(), CommandError> {
-    let failed = |reason: String| CommandError::SavedPlan { path: path.to_owned(), reason };
-    let bytes = plan.encode(site.pipeline.redactor()).map_err(|error| failed(error.to_string()))?;
-    std::fs::write(path, bytes).map_err(|error| failed(format!("cannot be written: {error}")))?;
+fn save_plan(path: &Path, file: &FileOptions, plan: &Plan, site: &Site) -> Result<(), CommandError> {
+    let failed = |source| CommandError::SavedPlan { path: path.to_owned(), source };
+    let bytes = plan.encode(site.pipeline.redactor()).map_err(|error| failed(io::Error::other(error)))?;
+    std::fs::write(path, bytes).map_err(failed)?;
     if site.json {
         return Ok(());
     }
     let path = path.display();
-    unless_unread(writeln!(
-        io::stdout(),
-        "saved as {path}; `pipeline apply {path}` does this and nothing else"
-    ))?;
-    Ok(())
+    let words = site.pipeline.redactor().text(&file.words());
+    let told =
+        writeln!(io::stdout(), "saved as {path}; `pipeline apply {path}{words}` does this and nothing else");
+    Ok(unless_unread(told)?)
 }
 
 async fn try_apply(options: &ApplyOptions) -> Result<Exit, CommandError> {
     let path = &options.plan;
-    let failed = |reason: String| CommandError::SavedPlan { path: path.clone(), reason };
+    let failed = |reason: String| CommandError::UnreadablePlan { path: path.clone(), reason };
     let bytes = std::fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
     let saved = Plan::decode(&bytes).map_err(|error| failed(error.to_string()))?;
     let site = site(&options.file).await?;
@@ -338,7 +346,11 @@ impl Site {
             keep_elsewhere(&report, known);
         }
         if !self.json {
-            unless_unread(write_report(&mut io::stdout().lock(), &report, &self.pipeline, &self.aws))?;
+            let written = write_report(&mut io::stdout().lock(), &report, &self.pipeline, &self.aws);
+            if let Err(error) = unless_unread(written) {
+                // How the run ended counts, not whether all of it could be told.
+                let _ = writeln!(io::stderr(), "warning: cannot write: {error}");
+            }
         }
         Ok(exit_of(report.outcome))
     }

@@ -131,7 +131,9 @@ impl Engine {
         let (state, runs) = futures::join!(ground.lock.load(), self.store.runs(&id.environment));
         ground.runs = runs?;
         let Some(bytes) = state? else { return Ok(()) };
-        ground.state = State::decode(&bytes)?;
+        let place = || self.store.place(&id.environment);
+        ground.state =
+            State::decode(&bytes).map_err(|source| EngineError::State { place: place(), source })?;
         if ground.state.pipeline != *id {
             return Err(EngineError::OtherPipeline {
                 environment: id.environment.clone(),
@@ -277,14 +279,16 @@ impl Engine {
             return Ok(Vec::new());
         }
         let make = |config: &crate::config::NotifierConfig| {
-            let refused = |message| EngineError::Notifier { name: config.name.clone(), message };
+            let refused =
+                |input, message| EngineError::Notifier { name: config.name.clone(), input, message };
             let kind = self.registry.notifier(&config.kind, config.isolation);
-            let kind = kind.map_err(|error| refused(format!("`{}`: {error}", config.kind)))?;
+            let kind = kind.map_err(|error| refused(false, format!("`{}`: {error}", config.kind)))?;
             let notifier = match (kind.create)(&config.inputs) {
                 Ok(notifier) => notifier,
                 // What the file says of it is wrong, or nothing may happen without it.
                 Err(error) if config.required || matches!(error, StageError::Input { .. }) => {
-                    return Err(refused(with_causes(&error)));
+                    let input = matches!(error, StageError::Input { .. });
+                    return Err(refused(input, with_causes(&error)));
                 }
                 Err(error) => Arc::new(Unopened(with_causes(&error))),
             };

@@ -43,8 +43,16 @@ pub enum EngineError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The state cannot be read.
-    #[error(transparent)]
-    State(#[from] StateError),
+    #[error("the state {place} {source}")]
+    State {
+        /// The state.
+        place: String,
+        /// What is wrong with it.
+        source: StateError,
+    },
+    /// The state cannot be written as JSON.
+    #[error("the state of this run {0}")]
+    Unwritable(#[from] StateError),
     /// The store broke while it saved.
     #[error("the state store broke while it saved: {0}")]
     SavePanicked(String),
@@ -62,11 +70,13 @@ pub enum EngineError {
         /// The name in the file.
         wanted: String,
     },
-    /// A notifier refused its inputs.
+    /// A notifier cannot be made.
     #[error("notifier `{name}`: {message}")]
     Notifier {
         /// The notifier.
         name: String,
+        /// Whether it refused its inputs.
+        input: bool,
         /// What is wrong, and what to write instead.
         message: String,
     },

@@ -63,7 +63,8 @@ impl Newest {
     /// The state or a journal cannot be read.
     pub async fn of(store: &dyn StateStore, environment: &str) -> Result<Self, EngineError> {
         let (state, ids) = futures::join!(store.peek(environment), store.runs(environment));
-        let state = state?.map(|bytes| State::decode(&bytes)).transpose()?;
+        let state = state?.map(|bytes| State::decode(&bytes)).transpose();
+        let state = state.map_err(|source| EngineError::State { place: store.place(environment), source })?;
         let runs = Runs { store, environment, ids: &ids?, last: state.and_then(|state| state.run) };
         let mut newest = None;
         for run in runs.newest_first() {

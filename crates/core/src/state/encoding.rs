@@ -15,10 +15,13 @@ const VERSION: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// It is not what this program writes.
-    #[error("the state is damaged ({0}); restore it from a backup, or repair the file by hand")]
+    #[error(
+        "is damaged ({0}); restore it from a backup, or move it out of the way: `pipeline plan` then shows what is there, \
+         found by its names and tags"
+    )]
     Damaged(#[from] serde_json::Error),
     /// It was written by a newer program.
-    #[error("the state has version {found}, and this program reads up to {VERSION}; use a newer `pipeline`")]
+    #[error("has version {found}, and this program reads up to {VERSION}; use a newer `pipeline`")]
     TooNew {
         /// The version in the file.
         found: u32,
@@ -162,7 +165,7 @@ mod tests {
     fn a_newer_version_and_garbage_are_refused_with_what_to_do() {
         let newer = GOLDEN.replace("\"version\": 1", "\"version\": 2");
         let error = decode(newer.as_bytes()).expect_err("newer").to_string();
-        assert_eq!(error, "the state has version 2, and this program reads up to 1; use a newer `pipeline`");
+        assert_eq!(error, "has version 2, and this program reads up to 1; use a newer `pipeline`");
         for garbage in ["", "{", "[]", "{\"version\":1}"] {
             assert!(decode(garbage.as_bytes()).expect_err("garbage").to_string().contains("damaged"));
         }

@@ -45,6 +45,10 @@ impl StateStore for LocalStore {
         blocking(move || read(&path)).await
     }
 
+    fn place(&self, environment: &str) -> String {
+        self.root.join(environment).join("state.json").display().to_string()
+    }
+
     fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile> {
         let runs = self.root.join(environment).join("runs");
         Box::new(LocalJournal::new(runs.join(format!("{run}.journal"))))

@@ -67,6 +67,10 @@ impl StateStore for MemoryStore {
         Ok(self.with(environment, |found| found.state.clone()))
     }
 
+    fn place(&self, environment: &str) -> String {
+        format!("the memory of this process ({environment})")
+    }
+
     fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile> {
         Box::new(Self::journal(self, environment, run))
     }

@@ -105,6 +105,9 @@ pub trait StateStore: Send + Sync {
     /// It exists and cannot be read.
     async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// What people call the state of `environment`: a path or an address.
+    fn place(&self, environment: &str) -> String;
+
     /// The journal of `run` in `environment`. Nothing is opened or made yet. Anybody may read it; whoever
     /// writes it holds the lock.
     fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile>;

@@ -29,6 +29,10 @@ impl<D: Disk> StateStore for OnDisk<MemoryStore, D> {
     async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.peek(environment).await
     }
+    fn place(&self, environment: &str) -> String {
+        self.0.place(environment)
+    }
+
     fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile> {
         let journal: Box<dyn JournalFile> = Box::new(self.0.journal(environment, run));
         Box::new(OnDisk(journal, self.1.clone()))

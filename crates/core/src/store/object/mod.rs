@@ -159,6 +159,10 @@ impl StateStore for ObjectStateStore {
         Ok(found.map(|found| found.bytes.into()))
     }
 
+    fn place(&self, environment: &str) -> String {
+        self.object(environment, "state.json").place()
+    }
+
     fn journal(&self, environment: &str, run: RunId) -> Box<dyn JournalFile> {
         let prefix = self.object(environment, "runs").path.join(run.to_string());
         Box::new(ObjectJournal::new(self.store.clone(), prefix))
