@@ -66,7 +66,8 @@ pub struct EcsInputs {
     pub subnets: Maybe<Vec<String>>,
     /// Security groups of the tasks.
     pub security_groups: Maybe<Vec<String>>,
-    /// Whether tasks get a public address: needed to pull images from subnets without a NAT gateway.
+    /// Whether tasks get a public address: needed to pull images from subnets without a NAT gateway. The service starts
+    /// so; a `codedeploy` stage changes it if it gets this output of the stage.
     #[serde(default = "yes")]
     pub assign_public_ip: bool,
     /// ARN of the target group that the service starts in. Later deployments move it.

@@ -54,6 +54,8 @@ pub struct EcsOutputs {
     pub container_name: String,
     /// Port of that container.
     pub container_port: u16,
+    /// Whether its tasks are to have a public address: for the stage that deploys.
+    pub assign_public_ip: bool,
     /// Name of the log group.
     pub log_group: String,
     /// ARN of the log group.
@@ -230,6 +232,7 @@ impl AwsStage for Ecs {
             service_arn: known.maybe(&names.service_id(), "arn"),
             task_definition,
             container_port: inputs.port,
+            assign_public_ip: inputs.assign_public_ip,
             log_group_arn: known.maybe(&ResourceId::new(log_group::KIND, &names.log_group), "arn"),
             task_role_arn: own(&inputs.task_role_arn, names.task_role_id()),
             execution_role_arn: own(&inputs.execution_role_arn, names.execution_role_id()),

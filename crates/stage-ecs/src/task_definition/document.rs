@@ -56,6 +56,7 @@ impl Document {
             Some(path) => {
                 let content = own_file(cx, names, inputs, region, path)?;
                 check(path, &content, names, inputs)?;
+                check_images(path, &content, inputs)?;
                 // The image may still be unknown: it is filled in when the stage is planned again.
                 if inputs.image.known().is_some() { content } else { json!([{ "image": image }]) }
             }
@@ -231,6 +232,21 @@ fn check(path: &str, content: &Value, names: &Names, inputs: &EcsInputs) -> Resu
     ))
 }
 
+/// The image is given with its digest: what a file puts behind it, such as the tag of a template for another tool, would
+/// make an image that nobody can pull.
+fn check_images(path: &str, content: &Value, inputs: &EcsInputs) -> Result<(), StageError> {
+    let Some(image) = inputs.image.known() else { return Ok(()) };
+    let containers = content.as_array().or_else(|| content["containerDefinitions"].as_array());
+    let mut images = containers.into_iter().flatten().filter_map(|container| container["image"].as_str());
+    match images.find(|used| used.len() > image.len() && used.contains(image.as_str())) {
+        Some(used) => Err(StageError::input(
+            "task_definition",
+            format!("{path} makes the image {used} of `${{image}}`, which is whole by itself: {image}"),
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Everything around the containers; what the user's file says itself goes before it.
 fn whole(names: &Names, inputs: &EcsInputs, content: Value) -> Value {
     let mut whole = json!({
@@ -314,6 +330,24 @@ mod tests {
         assert!(refused(json!([container("web", 8080)])).contains("(it has `web`)"));
         assert!(refused(json!([container("app", 80)])).contains("maps no port 8080 in the container `app`"));
         assert!(refused(json!({ "family": "web" })).contains("without the list `containerDefinitions`"));
+    }
+
+    #[test]
+    fn an_image_with_something_behind_its_digest_is_refused() {
+        let inputs = json!({
+            "image": "host/hello@sha256:b", "subnets": [], "security_groups": [], "target_group_arn": "t",
+        });
+        let inputs: EcsInputs = serde_json::from_value(inputs).expect("reads");
+        let said = |image: &str| {
+            let own = json!([{ "image": image }, { "image": "side:1" }]);
+            check_images("task.json", &own, &inputs).map_err(|error| error.to_string())
+        };
+        assert_eq!(said("host/hello@sha256:b"), Ok(()));
+        let refused = said("host/hello@sha256:b:latest").expect_err("refused");
+        assert!(
+            refused.contains("task.json makes the image host/hello@sha256:b:latest of `${image}`"),
+            "{refused}"
+        );
     }
 
     #[test]

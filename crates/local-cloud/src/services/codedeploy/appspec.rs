@@ -79,13 +79,17 @@ fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::sender("InvalidRevisionException", message.into())
 }
 
+/// AWS names `0.0` as the only version there is, but files of ECS services with `1` are about in many places.
 fn check_version(document: &Node<'_>) -> Result<(), ApiError> {
-    let known = match document.get("version") {
-        Some(Value::Number(number)) => number.as_f64() == Some(0.0),
-        Some(Value::String(text)) => text.trim() == "0.0" || text.trim() == "0",
-        _ => false,
+    let version = match document.get("version") {
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        _ => None,
     };
-    if known { Ok(()) } else { Err(invalid("the AppSpec needs `version: 0.0`, the only version there is")) }
+    match version {
+        Some(0.0 | 1.0) => Ok(()),
+        _ => Err(invalid("the AppSpec needs `version: 0.0`, the only version there is")),
+    }
 }
 
 /// The properties of the one resource.
@@ -238,6 +242,7 @@ Hooks:
         let yaml = parse(YAML).expect("reads");
         assert_eq!((yaml.container_name.as_str(), yaml.container_port), ("app", 8080));
         assert_eq!(yaml.hooks.get(&LifecycleEvent::BeforeAllowTraffic).map(String::as_str), Some("check"));
+        assert_eq!(parse(&YAML.replace("version: 0.0", "version: 1")).expect("reads"), yaml);
         let json = r#"{"version": 0.0, "resources": [{"s": {"type": "AWS::ECS::Service", "properties": {
             "taskDefinition": "hello:2", "loadBalancerInfo": {"containerName": "app", "containerPort": "8080"},
             "networkConfiguration": {"awsvpcConfiguration":
@@ -249,7 +254,8 @@ Hooks:
     #[test]
     fn every_mistake_is_named() {
         let cases = [
-            ("version: 0.0", "version: 1.0", "version"),
+            ("version: 0.0", "version: 2.0", "version"),
+            ("version: 0.0", "", "version"),
             ("AWS::ECS::Service", "AWS::Lambda::Function", "AWS::Lambda::Function"),
             ("TaskDefinition", "Task", "TaskDefinition"),
             ("ContainerPort: 8080", "ContainerPort: many", "ContainerPort"),
