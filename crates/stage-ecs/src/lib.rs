@@ -48,7 +48,8 @@ pub struct EcsOutputs {
     pub cluster_arn: Maybe<String>,
     /// ARN of the service.
     pub service_arn: Maybe<String>,
-    /// ARN of the revision that should get the traffic.
+    /// ARN of the revision that should get the traffic. A service that exists goes on with the one before until a
+    /// `codedeploy` stage deploys it.
     pub task_definition: Maybe<String>,
     /// Name of the container that gets the traffic.
     pub container_name: String,
