@@ -102,7 +102,9 @@ fn install(
         tags: Vec::new(),
         client_token: Some(deployment.id.clone()),
     };
-    let id = ecs::create_task_set(region, place, now, name, spec).map_err(|error| ecs_error(&error))?;
+    // Deployments of an inert cloud never come this far.
+    let id =
+        ecs::create_task_set(region, place, now, name, spec, false).map_err(|error| ecs_error(&error))?;
     let set = region.ecs.task_set(name, &id).ok_or_else(|| gone("The replacement task set is gone"))?;
     deployment.replacement = Some(sight::snapshot(region, set, 0.0));
     Ok(())

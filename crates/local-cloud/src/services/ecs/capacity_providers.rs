@@ -155,12 +155,13 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Input) -> Result<Output, Api
     }
     let page: Page = input.parse()?;
     let input: Which = input.parse()?;
+    let shows_tags = tags::included(&input.include)?;
     let place = call.place.clone();
     let known = &call.region().ecs.capacity_providers;
     let show = |name: &str| match known.get(name) {
         Some(provider) => {
             let mut provider = provider.clone();
-            if !input.include.iter().any(|item| item == "TAGS") {
+            if !shows_tags {
                 provider.tags.clear();
             }
             serde_json::to_value(provider).ok()

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::pages::Page;
-use super::{Call, Cluster, ClusterEntry, StrategyItem, Tag, capacity_providers, errors, names, tags};
+use super::{
+    Call, Cluster, ClusterEntry, EcsState, StrategyItem, Tag, capacity_providers, errors, names, settings,
+    tags,
+};
 use crate::wire::{ApiError, Input, Output};
 
 const ACTIVE: &str = "ACTIVE";
@@ -23,6 +26,11 @@ struct ClusterInput {
     default_capacity_provider_strategy: Option<Vec<StrategyItem>>,
     service_connect_defaults: Option<Value>,
 }
+
+/// What can be asked for beside the record.
+///
+/// Source: docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeClusters.html
+const FIELDS: [&str; 5] = ["ATTACHMENTS", "CONFIGURATIONS", "SETTINGS", "STATISTICS", "TAGS"];
 
 /// What is asked for beside the record.
 #[derive(Debug, Default, Deserialize)]
@@ -67,6 +75,9 @@ pub(super) fn create(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiEr
     capacity_providers::check_known(&call.region().ecs, &providers)?;
     let strategy = input.default_capacity_provider_strategy.clone().unwrap_or_default();
     check_strategy(&strategy, &providers)?;
+    check_settings(input.settings.as_deref())?;
+    let settings = input.settings.filter(|settings| !settings.is_empty());
+    let settings = settings.unwrap_or_else(|| default_settings(&call.region().ecs));
     let arn = names::arn(&call.place, &format!("cluster/{name}"));
     let clusters = &mut call.region().ecs.clusters;
     if clusters.get(&name).is_none_or(|entry| entry.cluster.status != ACTIVE) {
@@ -82,7 +93,7 @@ pub(super) fn create(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiEr
         let entry = ClusterEntry {
             cluster,
             tags: input.tags,
-            settings: input.settings.unwrap_or_else(default_settings),
+            settings,
             configuration: input.configuration,
             ..ClusterEntry::default()
         };
@@ -100,6 +111,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Input) -> Result<Output, Api
         clusters: Vec<String>,
     }
     let included: Included = input.parse()?;
+    errors::one_of("include", included.include.iter().map(String::as_str), &FIELDS)?;
     let mut which = input.parse::<Which>()?.clusters;
     if which.len() > 100 {
         return Err(errors::invalid_parameter("Clusters cannot have more than 100 elements"));
@@ -130,6 +142,7 @@ pub(super) fn list(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiErro
 /// UpdateCluster and UpdateClusterSettings.
 pub(super) fn update(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiError> {
     let input: ClusterInput = input.parse()?;
+    check_settings(input.settings.as_deref())?;
     let entry = active_mut(call, input.cluster.as_deref())?;
     if let Some(settings) = input.settings {
         entry.settings = settings;
@@ -182,9 +195,26 @@ pub(super) fn put_capacity_providers(call: &mut Call<'_>, input: &Input) -> Resu
     Output::of(&json!({ "cluster": view_all(entry) }))
 }
 
-fn default_settings() -> Vec<Value> {
-    vec![json!({ "name": "containerInsights", "value": "disabled" })]
+/// What the account says: a cluster that is given a value overrides it
+/// (docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ClusterSetting.html).
+fn default_settings(state: &EcsState) -> Vec<Value> {
+    vec![json!({ "name": "containerInsights", "value": settings::container_insights(state) })]
 }
+
+fn check_settings(given: Option<&[Value]>) -> Result<(), ApiError> {
+    let field = |name: &'static str| {
+        let settings = given.unwrap_or_default().iter();
+        settings.filter_map(move |setting| setting.get(name)?.as_str())
+    };
+    errors::one_of("name", field("name"), &["containerInsights"])?;
+    errors::one_of("value", field("value"), settings::allowed("containerInsights"))
+}
+
+/// Limits of an item of a strategy.
+///
+/// Source: docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CapacityProviderStrategyItem.html
+const MOST_WEIGHT: u32 = 1_000;
+const MOST_BASE: u32 = 100_000;
 
 /// Checks a strategy against the providers of its cluster.
 pub(super) fn check_strategy(strategy: &[StrategyItem], providers: &[String]) -> Result<(), ApiError> {
@@ -196,6 +226,12 @@ pub(super) fn check_strategy(strategy: &[StrategyItem], providers: &[String]) ->
             "The specified capacity provider strategy contains a capacity provider that is not associated with \
              the cluster: {}. Associate the capacity provider with the cluster and try again.",
             item.capacity_provider
+        )));
+    }
+    if strategy.iter().any(|item| item.weight > MOST_WEIGHT || item.base > MOST_BASE) {
+        return Err(errors::invalid_parameter(format!(
+            "The weight of a capacity provider must be between 0 and {MOST_WEIGHT}, its base between 0 and \
+             {MOST_BASE}."
         )));
     }
     if strategy.iter().filter(|item| item.base > 0).count() > 1 {
@@ -254,4 +290,42 @@ fn statistics(entry: &ClusterEntry, cluster: &Cluster) -> Vec<Value> {
         ("drainingFargateServiceCount", draining as u64),
     ];
     numbers.iter().map(|(name, value)| json!({ "name": name, "value": value.to_string() })).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::ecs::testing::Caller;
+
+    #[test]
+    fn values_that_aws_does_not_have_are_refused() {
+        let caller = Caller::new(true, 1.0);
+        let with = |field: &str, value: Value| {
+            let mut wish = json!({ "clusterName": "main", "capacityProviders": ["FARGATE"] });
+            wish[field] = value;
+            caller.err("CreateCluster", wish).1
+        };
+        assert_eq!(
+            with("settings", json!([{ "name": "containerInsights", "value": "much" }])),
+            "value should be one of [enabled,disabled,enhanced]"
+        );
+        let heavy = json!([{ "capacityProvider": "FARGATE", "weight": 1001 }]);
+        assert!(with("defaultCapacityProviderStrategy", heavy).contains("between 0 and 1000"));
+        assert_eq!(
+            caller.err("DescribeClusters", json!({ "include": ["MUCH"] })).1,
+            "include should be one of [ATTACHMENTS,CONFIGURATIONS,SETTINGS,STATISTICS,TAGS]"
+        );
+    }
+
+    #[test]
+    fn the_account_says_what_new_clusters_observe() {
+        let caller = Caller::new(true, 1.0);
+        let create =
+            |wish: Value| caller.ok("CreateCluster", wish)["cluster"]["settings"][0]["value"].clone();
+        assert_eq!(create(json!({ "clusterName": "early" })), "disabled");
+        caller.ok("PutAccountSettingDefault", json!({ "name": "containerInsights", "value": "enhanced" }));
+        assert_eq!(create(json!({ "clusterName": "late" })), "enhanced");
+        let own = json!([{ "name": "containerInsights", "value": "enabled" }]);
+        assert_eq!(create(json!({ "clusterName": "own", "settings": own })), "enabled");
+    }
 }

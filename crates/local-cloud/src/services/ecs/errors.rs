@@ -9,6 +9,18 @@ pub(super) fn invalid_parameter(message: impl Into<String>) -> ApiError {
     ApiError::sender("InvalidParameterException", message)
 }
 
+/// Refuses a value that an enumeration does not have. What is not given is no value.
+pub(super) fn one_of<'a>(
+    field: &str,
+    given: impl IntoIterator<Item = &'a str>,
+    known: &[&str],
+) -> Result<(), ApiError> {
+    match given.into_iter().all(|value| known.contains(&value)) {
+        true => Ok(()),
+        false => Err(invalid_parameter(format!("{field} should be one of [{}]", known.join(",")))),
+    }
+}
+
 pub(super) fn client(message: impl Into<String>) -> ApiError {
     ApiError::sender("ClientException", message)
 }
@@ -23,6 +35,10 @@ pub(super) fn service_not_found() -> ApiError {
 
 pub(super) fn service_not_active() -> ApiError {
     ApiError::sender("ServiceNotActiveException", "Service was not ACTIVE.")
+}
+
+pub(super) fn platform_unknown() -> ApiError {
+    ApiError::sender("PlatformUnknownException", "The specified platform version does not exist.")
 }
 
 pub(super) fn task_set_not_found() -> ApiError {

@@ -38,7 +38,24 @@ pub(super) fn complete(mut launch: Launch, cluster: &Cluster) -> Result<Launch, 
             "The platform version must be null when specifying an EC2 launch type.",
         ));
     }
+    check_values(&launch)?;
     Ok(launch)
+}
+
+/// Of Fargate, on Linux and on Windows.
+///
+/// Source: docs.aws.amazon.com/AmazonECS/latest/developerguide/platform-fargate.html
+const PLATFORM_VERSIONS: [&str; 6] = ["LATEST", "1.4.0", "1.3.0", "1.2.0", "1.1.0", "1.0.0"];
+
+/// Refuses values that AWS does not have.
+pub(super) fn check_values(launch: &Launch) -> Result<(), ApiError> {
+    let network = launch.network_configuration.as_ref().and_then(|it| it.awsvpc_configuration.as_ref());
+    let public_ip = network.map(|network| network.assign_public_ip.as_str());
+    errors::one_of("assignPublicIp", public_ip, &["ENABLED", "DISABLED"])?;
+    match launch.platform_version.as_deref() {
+        Some(version) if !PLATFORM_VERSIONS.contains(&version) => Err(errors::platform_unknown()),
+        _ => Ok(()),
+    }
 }
 
 /// Checks `launch` against `definition` and what exists in `region`. An inert cloud takes networks that do

@@ -19,9 +19,19 @@ pub(crate) struct ServiceName {
 }
 
 impl ServiceName {
-    /// Reads what callers give: names or ARNs; no cluster means `default`.
+    /// Of names or ARNs that belong together; no cluster means `default`.
     pub(crate) fn new(cluster: Option<&str>, service: &str) -> Self {
         Self { cluster: cluster_name(cluster), service: resource_name(service).to_owned() }
+    }
+
+    /// Reads what a call gives: names or ARNs; no cluster means `default`.
+    ///
+    /// # Errors
+    /// See [`resource_in`].
+    pub(super) fn of_call(cluster: Option<&str>, service: &str) -> Result<Self, ApiError> {
+        let cluster = cluster_name(cluster);
+        let service = resource_in(&cluster, service)?.to_owned();
+        Ok(Self { cluster, service })
     }
 
     /// `service/CLUSTER/SERVICE`
@@ -35,6 +45,22 @@ pub(crate) fn resource_name(name_or_arn: &str) -> &str {
     match Arn::parse(name_or_arn) {
         Some(arn) => arn.resource.rsplit('/').next().unwrap_or(arn.resource),
         None => name_or_arn,
+    }
+}
+
+/// The short name of a service or a task, by its name or an ARN, in a call about `cluster`.
+///
+/// # Errors
+/// `InvalidParameterException` if the ARN is of another cluster. ARNs of the old form name none.
+pub(super) fn resource_in<'a>(cluster: &str, name_or_arn: &'a str) -> Result<&'a str, ApiError> {
+    let arn = Arn::parse(name_or_arn);
+    let of_kind = arn.as_ref().and_then(|arn| arn.resource.split_once('/'));
+    match of_kind.and_then(|(_, rest)| rest.split_once('/')) {
+        // In these words: github.com/docker-archive/compose-cli/issues/2086
+        Some((other, _)) if other != cluster => Err(errors::invalid_parameter(format!(
+            "Invalid identifier: Identifier is for cluster {other}. Your cluster is {cluster}"
+        ))),
+        _ => Ok(resource_name(name_or_arn)),
     }
 }
 
@@ -67,4 +93,23 @@ pub(super) fn check(what: &str, name: &str) -> Result<(), ApiError> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_is_of_the_cluster_that_the_call_is_about() {
+        let arn = |resource: &str| format!("arn:aws:ecs:eu-central-1:123456789012:{resource}");
+        assert_eq!(resource_in("main", "web"), Ok("web"));
+        assert_eq!(resource_in("main", &arn("service/main/web")), Ok("web"));
+        assert_eq!(resource_in("main", &arn("task/0123")), Ok("0123"));
+        let error = ServiceName::of_call(None, &arn("service/main/web")).expect_err("refused");
+        assert_eq!(error.code, "InvalidParameterException");
+        assert_eq!(
+            error.message,
+            "Invalid identifier: Identifier is for cluster main. Your cluster is default"
+        );
+    }
 }

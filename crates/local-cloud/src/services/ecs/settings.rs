@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::pages::Page;
-use super::{Call, errors};
+use super::{Call, EcsState, errors};
 use crate::wire::{ApiError, Input, Output};
 
 /// Names with AWS's defaults.
@@ -102,11 +102,17 @@ fn known(name: Option<&str>) -> Result<&'static str, ApiError> {
     })
 }
 
+/// The value of `containerInsights` that new clusters get.
+pub(super) fn container_insights(state: &EcsState) -> &str {
+    let changed = state.settings.get("containerInsights").map(String::as_str);
+    changed.unwrap_or_else(|| default_of("containerInsights"))
+}
+
 fn default_of(name: &str) -> &'static str {
     SETTINGS.iter().find(|(known, _)| *known == name).map_or("", |(_, default)| default)
 }
 
-fn allowed(name: &str) -> &'static [&'static str] {
+pub(super) fn allowed(name: &str) -> &'static [&'static str] {
     match name {
         "containerInsights" => &["enabled", "disabled", "enhanced"],
         "defaultLogDriverMode" => &["blocking", "non-blocking"],

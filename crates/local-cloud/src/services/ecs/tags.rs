@@ -23,7 +23,7 @@ struct TagInput {
 pub(super) fn tag(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiError> {
     let input: TagInput = input.parse()?;
     check(&input.tags)?;
-    let kept = tags_of(&mut call.region().ecs, &input.resource_arn)?;
+    let kept = tags_of(&mut call.region().ecs, &input.resource_arn, resource_not_found)?;
     let mut merged = kept.clone();
     for tag in input.tags {
         merged.retain(|known| known.key != tag.key);
@@ -37,7 +37,7 @@ pub(super) fn tag(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiError
 /// UntagResource.
 pub(super) fn untag(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiError> {
     let input: TagInput = input.parse()?;
-    let kept = tags_of(&mut call.region().ecs, &input.resource_arn)?;
+    let kept = tags_of(&mut call.region().ecs, &input.resource_arn, resource_not_found)?;
     kept.retain(|tag| !input.tag_keys.contains(&tag.key));
     Ok(Output::empty())
 }
@@ -45,7 +45,9 @@ pub(super) fn untag(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiErr
 /// ListTagsForResource.
 pub(super) fn list(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiError> {
     let input: TagInput = input.parse()?;
-    let kept = tags_of(&mut call.region().ecs, &input.resource_arn)?;
+    // Unlike its siblings it has no ResourceNotFoundException (API_ListTagsForResource).
+    let not_found = || errors::invalid_parameter(NOT_FOUND);
+    let kept = tags_of(&mut call.region().ecs, &input.resource_arn, not_found)?;
     Output::of(&json!({ "tags": kept }))
 }
 
@@ -72,7 +74,19 @@ pub(super) fn check(tags: &[Tag]) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn tags_of<'a>(state: &'a mut EcsState, arn: &str) -> Result<&'a mut Vec<Tag>, ApiError> {
+/// Whether a description is to show tags, which most descriptions can be asked for and nothing else.
+pub(super) fn included(include: &[String]) -> Result<bool, ApiError> {
+    errors::one_of("include", include.iter().map(String::as_str), &["TAGS"])?;
+    Ok(!include.is_empty())
+}
+
+/// The tags of what the ARN names. A missing cluster has its own error in all three operations; for the rest
+/// they differ, so that `not_found` makes it.
+fn tags_of<'a>(
+    state: &'a mut EcsState,
+    arn: &str,
+    not_found: fn() -> ApiError,
+) -> Result<&'a mut Vec<Tag>, ApiError> {
     let parsed = Arn::parse(arn).filter(|arn| arn.service == "ecs");
     let Some((kind, rest)) = parsed.as_ref().and_then(|arn| arn.resource.split_once('/')) else {
         return Err(errors::invalid_parameter("Invalid arn syntax. Resource type not supported."));
@@ -89,7 +103,7 @@ fn tags_of<'a>(state: &'a mut EcsState, arn: &str) -> Result<&'a mut Vec<Tag>, A
         ("service", [cluster, name]) => {
             let services = state.clusters.get_mut(*cluster).map(|entry| &mut entry.services);
             let service = services.and_then(|services| services.get_mut(*name));
-            service.map(|entry| &mut entry.tags).ok_or_else(errors::service_not_found)
+            service.map(|entry| &mut entry.tags).ok_or_else(not_found)
         }
         ("task", [cluster, id]) => {
             let tasks = state.clusters.get_mut(*cluster).map(|entry| &mut entry.tasks);
@@ -101,7 +115,7 @@ fn tags_of<'a>(state: &'a mut EcsState, arn: &str) -> Result<&'a mut Vec<Tag>, A
             let service = services.and_then(|services| services.get_mut(*name));
             let mut sets = service.into_iter().flat_map(|service| &mut service.task_sets);
             let found = sets.find(|entry| entry.task_set.task_set_arn == arn);
-            found.map(|entry| &mut entry.tags).ok_or_else(errors::task_set_not_found)
+            found.map(|entry| &mut entry.tags).ok_or_else(not_found)
         }
         ("task-definition", [name]) => {
             let (family, revision) = name.split_once(':').unwrap_or((name, ""));
@@ -114,6 +128,32 @@ fn tags_of<'a>(state: &'a mut EcsState, arn: &str) -> Result<&'a mut Vec<Tag>, A
     }
 }
 
-fn not_found() -> ApiError {
-    errors::invalid_parameter("The specified resource was not found.")
+const NOT_FOUND: &str = "The specified resource was not found.";
+
+fn resource_not_found() -> ApiError {
+    ApiError::sender("ResourceNotFoundException", NOT_FOUND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::ecs::testing::Caller;
+
+    #[test]
+    fn what_is_missing_has_the_errors_of_the_operation() {
+        let caller = Caller::new(true, 1.0);
+        caller.furnish();
+        let arn = |resource: &str| format!("arn:aws:ecs:eu-central-1:123456789012:{resource}");
+        for resource in ["service/main/no", "task/main/0123", "task-definition/app:9", "capacity-provider/no"]
+        {
+            let tag = json!({ "resourceArn": arn(resource), "tags": [{ "key": "a", "value": "b" }] });
+            assert_eq!(caller.err("TagResource", tag).0, "ResourceNotFoundException", "{resource}");
+            let untag = json!({ "resourceArn": arn(resource), "tagKeys": ["a"] });
+            assert_eq!(caller.err("UntagResource", untag).0, "ResourceNotFoundException", "{resource}");
+            let list = json!({ "resourceArn": arn(resource) });
+            assert_eq!(caller.err("ListTagsForResource", list).0, "InvalidParameterException", "{resource}");
+        }
+        let cluster = json!({ "resourceArn": arn("cluster/no") });
+        assert_eq!(caller.err("ListTagsForResource", cluster).0, "ClusterNotFoundException");
+    }
 }

@@ -13,8 +13,8 @@ mod task_set;
 pub(crate) use cluster::{Cluster, ClusterEntry, StrategyItem};
 pub(crate) use launch::{AwsVpc, Launch, LoadBalancer, NetworkConfiguration};
 pub(crate) use service::{
-    ControllerType, Deployment, DeploymentConfiguration, DeploymentController, DeploymentEntry, Event,
-    Placement, RolloutState, Service, ServiceEntry, ServiceStatus,
+    ControllerType, Deployment, DeploymentConfiguration, DeploymentConfigurationChange, DeploymentController,
+    DeploymentEntry, Event, Placement, RolloutState, Service, ServiceEntry, ServiceStatus,
 };
 pub(crate) use task::{
     Attachment, AttachmentDetail, Container, HealthStatus, NetworkInterface, START_UP, Task, TaskEntry,

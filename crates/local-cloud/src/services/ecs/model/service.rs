@@ -121,6 +121,34 @@ impl Default for DeploymentConfiguration {
     }
 }
 
+/// A change of bounds: what is not given stays.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct DeploymentConfigurationChange {
+    deployment_circuit_breaker: Option<CircuitBreaker>,
+    maximum_percent: Option<u32>,
+    minimum_healthy_percent: Option<u32>,
+    alarms: Option<Value>,
+    strategy: Option<String>,
+    bake_time_in_minutes: Option<u32>,
+    lifecycle_hooks: Option<Vec<Value>>,
+}
+
+impl DeploymentConfigurationChange {
+    /// What `known` becomes.
+    pub(crate) fn over(self, known: DeploymentConfiguration) -> DeploymentConfiguration {
+        DeploymentConfiguration {
+            deployment_circuit_breaker: self.deployment_circuit_breaker.or(known.deployment_circuit_breaker),
+            maximum_percent: self.maximum_percent.unwrap_or(known.maximum_percent),
+            minimum_healthy_percent: self.minimum_healthy_percent.unwrap_or(known.minimum_healthy_percent),
+            alarms: self.alarms.or(known.alarms),
+            strategy: self.strategy.or(known.strategy),
+            bake_time_in_minutes: self.bake_time_in_minutes.or(known.bake_time_in_minutes),
+            lifecycle_hooks: self.lifecycle_hooks.or(known.lifecycle_hooks),
+        }
+    }
+}
+
 /// Ends a rolling deployment whose tasks do not start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -169,6 +169,9 @@ pub(crate) struct TaskEntry {
     pub(crate) service: Option<String>,
     /// RunTask's token.
     pub(crate) client_token: Option<String>,
+    /// Digest of what RunTask was asked for with this token.
+    #[serde(default)]
+    pub(crate) request: Option<String>,
     /// Names of the containers that the task ends with.
     pub(crate) essential: Vec<String>,
     /// How it was launched: its subnets and target groups.

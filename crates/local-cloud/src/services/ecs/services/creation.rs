@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Call, ControllerType, EpochSeconds, Service, ServiceEntry, ServiceName, ServiceStatus, Tag,
-    begin_deployment, clusters, errors, names, view,
+    begin_deployment, check_values, clusters, errors, names, view,
 };
 use crate::services::ecs::{
     DeploymentConfiguration, DeploymentController, Launch, TaskDefinition, TaskSetSpec,
@@ -60,6 +60,7 @@ pub(in crate::services::ecs) fn create(call: &mut Call<'_>, input: &Input) -> Re
     let name = ServiceName::new(input.cluster.as_deref(), &input.service_name);
     names::check("service", &input.service_name)?;
     tags::check(&input.tags)?;
+    check_values(input.propagate_tags.as_deref(), input.availability_zone_rebalancing.as_deref())?;
     clusters::active(&call.region().ecs.clusters, Some(&name.cluster))?;
     if let Some(known) = call.region().ecs.service(&name)
         && let Some(answer) = answer_for(known, input.client_token.as_deref())?

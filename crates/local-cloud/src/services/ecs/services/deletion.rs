@@ -18,7 +18,7 @@ pub(in crate::services::ecs) fn delete(call: &mut Call<'_>, input: &Input) -> Re
         force: bool,
     }
     let which: Which = input.parse()?;
-    let name = ServiceName::new(which.cluster.as_deref(), &which.service);
+    let name = ServiceName::of_call(which.cluster.as_deref(), &which.service)?;
     let now = call.now;
     let region = call.region();
     clusters::active(&region.ecs.clusters, Some(&name.cluster))?;

@@ -12,7 +12,7 @@ use super::pages::Page;
 use super::task_sets::TaskSetView;
 use super::{
     Call, ClusterEntry, ControllerType, Deployment, DeploymentEntry, Event, RolloutState, Service,
-    ServiceEntry, ServiceName, ServiceStatus, Tag, clusters, errors, names, resource_name,
+    ServiceEntry, ServiceName, ServiceStatus, Tag, clusters, errors, names, tags,
 };
 use crate::wire::{ApiError, EpochSeconds, Input, Output};
 
@@ -20,6 +20,11 @@ pub(super) use creation::create;
 pub(super) use deletion::delete;
 pub(crate) use deployments::{begin_deployment, set_desired_count};
 pub(super) use update::update;
+
+/// What lists can be narrowed to.
+///
+/// Source: docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html
+pub(super) const LAUNCH_TYPES: [&str; 4] = ["EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES"];
 
 /// Most services in one DescribeServices call.
 const MOST_DESCRIBED: usize = 10;
@@ -69,14 +74,17 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Input) -> Result<Output, Api
         )));
     }
     let place = call.place.clone();
-    let tags = which.include.iter().any(|item| item == "TAGS");
-    let cluster = clusters::active(&call.region().ecs.clusters, which.cluster.as_deref())?;
+    let tags = tags::included(&which.include)?;
+    let cluster_name = names::cluster_name(which.cluster.as_deref());
+    let asked = which.services.iter().map(|name| names::resource_in(&cluster_name, name));
+    let asked: Vec<&str> = asked.collect::<Result<_, _>>()?;
+    let cluster = clusters::active(&call.region().ecs.clusters, Some(&cluster_name))?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
-    for name in &which.services {
-        match cluster.services.get(resource_name(name)) {
+    for name in asked {
+        match cluster.services.get(name) {
             Some(entry) => found.push(view(entry, tags)),
             None => {
-                let name = format!("{}/{}", cluster.cluster.cluster_name, resource_name(name));
+                let name = format!("{cluster_name}/{name}");
                 failures.push(super::failure(&place, &name, "service"));
             }
         }
@@ -98,6 +106,8 @@ pub(super) fn list(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiErro
     }
     let page: Page = input.parse()?;
     let which: Which = input.parse()?;
+    errors::one_of("launchType", which.launch_type.as_deref(), &LAUNCH_TYPES)?;
+    errors::one_of("schedulingStrategy", which.scheduling_strategy.as_deref(), &["REPLICA", "DAEMON"])?;
     let cluster = clusters::active(&call.region().ecs.clusters, which.cluster.as_deref())?;
     let wanted = |service: &&Service| {
         service.status.is_active()
@@ -111,6 +121,12 @@ pub(super) fn list(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiErro
     let arns = services.map(|service| service.service_arn.clone()).collect();
     let (arns, next) = page.of(arns, 10, 100)?;
     Output::of(&json!({ "serviceArns": arns, "nextToken": next }))
+}
+
+/// Refuses values that AWS does not have.
+fn check_values(propagate_tags: Option<&str>, zone_rebalancing: Option<&str>) -> Result<(), ApiError> {
+    errors::one_of("propagateTags", propagate_tags, &["TASK_DEFINITION", "SERVICE", "NONE"])?;
+    errors::one_of("availabilityZoneRebalancing", zone_rebalancing, &["ENABLED", "DISABLED"])
 }
 
 /// The service in an ACTIVE cluster, if it is ACTIVE itself.

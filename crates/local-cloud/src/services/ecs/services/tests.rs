@@ -192,3 +192,84 @@ fn task_sets_belong_to_external_services() {
         caller.err("CreateTaskSet", json!({ "cluster": "main", "service": "web", "taskDefinition": "app" }));
     assert_eq!(error.0, "InvalidParameterException");
 }
+
+#[test]
+fn a_service_of_another_cluster_is_not_looked_for_in_this_one() {
+    let caller = caller();
+    caller.ok("CreateCluster", json!({}));
+    let arn = caller.ok("CreateService", caller.service("web", 1))["service"]["serviceArn"].clone();
+    let error = parameter("Invalid identifier: Identifier is for cluster main. Your cluster is default");
+    assert_eq!(caller.err("DescribeServices", json!({ "services": [arn] })), error);
+    for operation in ["UpdateService", "DeleteService", "DescribeTaskSets"] {
+        assert_eq!(caller.err(operation, json!({ "service": arn })), error, "{operation}");
+    }
+}
+
+#[test]
+fn values_that_aws_does_not_have_are_refused() {
+    let caller = caller();
+    caller.ok("CreateService", caller.service("web", 1));
+    let network = json!({ "awsvpcConfiguration": { "subnets": [caller.subnet()], "assignPublicIp": "ON" } });
+    for (field, value, code, message) in [
+        ("propagateTags", json!("ALL"), "InvalidParameterException", "TASK_DEFINITION,SERVICE,NONE"),
+        ("availabilityZoneRebalancing", json!("ON"), "InvalidParameterException", "ENABLED,DISABLED"),
+        ("networkConfiguration", network, "InvalidParameterException", "assignPublicIp should be one of"),
+        ("platformVersion", json!("9.9.9"), "PlatformUnknownException", "does not exist"),
+    ] {
+        let mut wish = caller.service("other", 1);
+        wish[field] = value.clone();
+        let change = json!({ "cluster": "main", "service": "web", field: value });
+        for error in [caller.err("CreateService", wish), caller.err("UpdateService", change)] {
+            assert!(error.0 == code && error.1.contains(message), "{field}: {error:?}");
+        }
+    }
+    let include = json!({ "cluster": "main", "services": ["web"], "include": ["EVENTS"] });
+    assert_eq!(caller.err("DescribeServices", include), parameter("include should be one of [TAGS]"));
+    let kind = caller.err("ListServices", json!({ "cluster": "main", "launchType": "LAMBDA" }));
+    assert_eq!(kind, parameter("launchType should be one of [EC2,FARGATE,EXTERNAL,MANAGED_INSTANCES]"));
+}
+
+#[test]
+fn a_part_of_a_deployment_configuration_leaves_the_rest() {
+    let caller = caller();
+    let mut wish = caller.service("web", 1);
+    wish["deploymentConfiguration"] = json!({
+        "deploymentCircuitBreaker": { "enable": true, "rollback": true },
+        "maximumPercent": 150, "minimumHealthyPercent": 50
+    });
+    caller.ok("CreateService", wish);
+    let change =
+        |change: Value| json!({ "cluster": "main", "service": "web", "deploymentConfiguration": change });
+    let changed = caller.ok("UpdateService", change(json!({ "minimumHealthyPercent": 100 })));
+    assert_eq!(
+        changed["service"]["deploymentConfiguration"],
+        json!({
+            "deploymentCircuitBreaker": { "enable": true, "rollback": true },
+            "maximumPercent": 150, "minimumHealthyPercent": 100
+        })
+    );
+    let below = caller.err("UpdateService", change(json!({ "maximumPercent": 100 })));
+    assert!(below.1.contains("must be greater than the minimum healthy percent"), "{}", below.1);
+}
+
+#[test]
+fn task_sets_of_an_inert_cloud_may_name_networks_that_do_not_exist() {
+    let network = json!({ "awsvpcConfiguration": { "subnets": ["subnet-1"], "securityGroups": ["sg-1"] } });
+    for inert in [true, false] {
+        let caller = Caller::new(inert, 1.0);
+        caller.furnish();
+        let external = json!({ "type": "EXTERNAL" });
+        caller.ok(
+            "CreateService",
+            json!({ "cluster": "main", "serviceName": "ext", "deploymentController": external }),
+        );
+        let made = caller.call(
+            "CreateTaskSet",
+            json!({
+                "cluster": "main", "service": "ext", "taskDefinition": "app", "launchType": "FARGATE",
+                "networkConfiguration": network
+            }),
+        );
+        assert_eq!(made.is_ok(), inert);
+    }
+}

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use super::creation::{check_configuration, desired_count};
 use super::{
-    Call, ControllerType, ServiceEntry, ServiceName, active_mut, begin_deployment, errors, set_desired_count,
-    view,
+    Call, ControllerType, ServiceEntry, ServiceName, active_mut, begin_deployment, check_values, errors,
+    set_desired_count, view,
 };
 use crate::services::ecs::{
-    DeploymentConfiguration, DeploymentController, Launch, LoadBalancer, NetworkConfiguration, StrategyItem,
-    active_task_definition, clusters, launching,
+    DeploymentConfigurationChange, DeploymentController, Launch, LoadBalancer, NetworkConfiguration,
+    StrategyItem, active_task_definition, clusters, launching,
 };
 use crate::wire::{ApiError, Input, Output};
 
@@ -27,7 +27,7 @@ struct UpdateInput {
     #[serde(default)]
     capacity_provider_strategy: Option<Vec<StrategyItem>>,
     #[serde(default)]
-    deployment_configuration: Option<DeploymentConfiguration>,
+    deployment_configuration: Option<DeploymentConfigurationChange>,
     #[serde(default)]
     deployment_controller: Option<DeploymentController>,
     #[serde(default)]
@@ -59,11 +59,16 @@ struct UpdateInput {
 /// UpdateService. Under the ECS controller a change of what runs begins a rolling deployment.
 pub(in crate::services::ecs) fn update(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiError> {
     let input: UpdateInput = input.parse()?;
-    let name = ServiceName::new(input.cluster.as_deref(), &input.service);
+    let name = ServiceName::of_call(input.cluster.as_deref(), &input.service)?;
+    check_values(input.propagate_tags.as_deref(), input.availability_zone_rebalancing.as_deref())?;
     let (now, inert) = (call.now, call.settings.inert);
-    let kind = active_mut(call, &name)?.service.deployment_controller.kind;
+    let service = &active_mut(call, &name)?.service;
+    let kind = service.deployment_controller.kind;
     check_controller(kind, &input)?;
-    check_configuration(kind, input.deployment_configuration.as_ref())?;
+    let change = input.deployment_configuration.clone();
+    let known = service.deployment_configuration.clone().unwrap_or_default();
+    let configuration = change.map(|change| change.over(known));
+    check_configuration(kind, configuration.as_ref())?;
     let desired = input.desired_count.map(|count| desired_count(Some(count))).transpose()?;
     let region = call.region();
     let definition = input.task_definition.as_deref();
@@ -85,6 +90,9 @@ pub(in crate::services::ecs) fn update(call: &mut Call<'_>, input: &Input) -> Re
     entry.service.launch = launch;
     if arn.is_some() {
         entry.service.task_definition = arn;
+    }
+    if configuration.is_some() {
+        entry.service.deployment_configuration = configuration;
     }
     change_rest(entry, &input);
     if kind == ControllerType::Ecs && (changes || input.force_new_deployment) {
@@ -166,14 +174,12 @@ fn changed_launch(call: &mut Call<'_>, name: &ServiceName, input: &UpdateInput) 
         launch.launch_type = None;
         launch.capacity_provider_strategy = Some(strategy.clone());
     }
+    launching::check_values(&launch)?;
     Ok(launch)
 }
 
 fn change_rest(entry: &mut ServiceEntry, input: &UpdateInput) {
     let service = &mut entry.service;
-    if let Some(configuration) = &input.deployment_configuration {
-        service.deployment_configuration = Some(configuration.clone());
-    }
     if let Some(seconds) = input.health_check_grace_period_seconds {
         service.health_check_grace_period_seconds = Some(seconds);
     }

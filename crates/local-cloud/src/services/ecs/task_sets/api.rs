@@ -8,7 +8,7 @@ use super::{
 };
 use crate::services::ecs::{
     Call, ControllerType, Launch, Scale, ServiceEntry, ServiceName, Tag, TaskSet, TaskSetEntry, clusters,
-    errors, launching, names, resource_name, tags,
+    errors, launching, names, tags,
 };
 use crate::wire::{ApiError, Input, Output};
 
@@ -49,7 +49,7 @@ pub(in crate::services::ecs) fn create(call: &mut Call<'_>, input: &Input) -> Re
     let scale = input.scale.unwrap_or_default();
     check_scale(&scale)?;
     tags::check(&input.tags)?;
-    let (place, now) = (call.place.clone(), call.now);
+    let (place, now, inert) = (call.place.clone(), call.now, call.settings.inert);
     let region = call.region();
     let cluster = clusters::active(&region.ecs.clusters, Some(&name.cluster))?;
     let given = input.launch.launch_type.is_some() || input.launch.capacity_provider_strategy.is_some();
@@ -63,7 +63,7 @@ pub(in crate::services::ecs) fn create(call: &mut Call<'_>, input: &Input) -> Re
         tags: input.tags,
         client_token: input.client_token,
     };
-    let id = create_task_set(region, &place, now, &name, spec)?;
+    let id = create_task_set(region, &place, now, &name, spec, inert)?;
     show(call, &name, &id)
 }
 
@@ -123,7 +123,7 @@ pub(in crate::services::ecs) fn describe(call: &mut Call<'_>, input: &Input) -> 
     }
     let name = service_name(input)?;
     let which: Which = input.parse()?;
-    let tags = which.include.iter().any(|item| item == "TAGS");
+    let tags = tags::included(&which.include)?;
     let place = call.place.clone();
     let service = find(call, &name)?;
     if which.task_sets.is_empty() {
@@ -161,7 +161,7 @@ fn service_name(input: &Input) -> Result<ServiceName, ApiError> {
         service: String,
     }
     let which: Which = input.parse()?;
-    Ok(ServiceName::new(which.cluster.as_deref(), resource_name(&which.service)))
+    ServiceName::of_call(which.cluster.as_deref(), &which.service)
 }
 
 fn find<'a>(call: &'a mut Call<'_>, name: &ServiceName) -> Result<&'a ServiceEntry, ApiError> {

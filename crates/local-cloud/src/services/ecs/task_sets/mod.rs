@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::names::{self, ServiceName};
 use super::{
     Event, Launch, Scale, ServiceEntry, ServiceStatus, StabilityStatus, Tag, TaskSet, TaskSetEntry,
-    TaskSetStatus, errors,
+    TaskSetStatus, errors, launching,
 };
 use crate::wire::{ApiError, EpochSeconds};
 use crate::world::{Partition, Region};
@@ -39,25 +39,28 @@ pub(crate) struct TaskSetSpec {
 /// How many events a service keeps (API_Service: "Only the 100 most recent events are displayed").
 const EVENTS_KEPT: usize = 100;
 
-/// Makes a task set with status ACTIVE; its tasks are started by the controller. Returns its id.
+/// Makes a task set with status ACTIVE; its tasks are started by the controller. Returns its id. An inert
+/// cloud takes networks that do not exist.
 ///
 /// # Errors
 /// `ServiceNotFoundException`, `ServiceNotActiveException`, `ClientException` for a task definition
-/// that does not exist, `InvalidParameterException` for load balancers or networks that do not fit.
+/// that does not exist, `InvalidParameterException` for load balancers or networks that do not fit,
+/// `PlatformUnknownException`.
 pub(crate) fn create_task_set(
     region: &mut Region,
     place: &Partition,
     now: Timestamp,
     name: &ServiceName,
     spec: TaskSetSpec,
+    inert: bool,
 ) -> Result<String, ApiError> {
     let definition = super::active_task_definition(&region.ecs, &spec.task_definition)?.clone();
     let service = active_service(&region.ecs.clusters, name)?;
     if let Some(known) = same_token(service, spec.client_token.as_deref()) {
         return Ok(known.id.clone());
     }
-    let launch = launch_for(service, spec.launch);
-    super::launching::check(region, &definition, &launch, false)?;
+    let launch = launch_for(service, spec.launch)?;
+    launching::check(region, &definition, &launch, inert)?;
     let service = region.ecs.service_mut(name).ok_or_else(errors::service_not_found)?;
     let spec = TaskSetSpec { task_definition: definition.task_definition_arn, launch, ..spec };
     Ok(add(service, place, now, name, spec))
@@ -237,7 +240,7 @@ pub(crate) fn say(service: &mut ServiceEntry, now: Timestamp, what: &str) {
     service.events.truncate(EVENTS_KEPT);
 }
 
-fn launch_for(service: &ServiceEntry, given: Launch) -> Launch {
+fn launch_for(service: &ServiceEntry, given: Launch) -> Result<Launch, ApiError> {
     let of_service = &service.service.launch;
     let mut launch = given;
     if launch.launch_type.is_none() && launch.capacity_provider_strategy.is_none() {
@@ -248,7 +251,8 @@ fn launch_for(service: &ServiceEntry, given: Launch) -> Launch {
         launch.platform_version.get_or_insert_with(|| "LATEST".into());
         launch.platform_family.get_or_insert_with(|| "Linux".into());
     }
-    launch
+    launching::check_values(&launch)?;
+    Ok(launch)
 }
 
 fn same_token<'a>(service: &'a ServiceEntry, token: Option<&str>) -> Option<&'a TaskSet> {

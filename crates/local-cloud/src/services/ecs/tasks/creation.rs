@@ -25,6 +25,8 @@ pub(crate) struct Origin {
     /// RunTask's `overrides`.
     pub(crate) overrides: Map<String, Value>,
     pub(crate) client_token: Option<String>,
+    /// Digest of what RunTask was asked for.
+    pub(crate) request: Option<String>,
     pub(crate) enable_execute_command: bool,
     /// How many tasks each capacity provider has already, where a strategy chooses.
     pub(crate) placed: BTreeMap<String, u32>,
@@ -95,6 +97,7 @@ pub(crate) fn new_task(
         address: None,
         service: origin.service,
         client_token: origin.client_token,
+        request: origin.request,
         essential: essential(definition),
         launch: launch.clone(),
         interface: None,

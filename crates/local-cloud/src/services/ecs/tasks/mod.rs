@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::pages::Page;
-use super::{Call, HealthStatus, Tag, Task, TaskEntry, TaskStatus, clusters, errors, names, resource_name};
+use super::services::LAUNCH_TYPES;
+use super::{
+    Call, HealthStatus, Tag, Task, TaskEntry, TaskStatus, clusters, errors, names, resource_name, tags,
+};
 use crate::wire::{ApiError, EpochSeconds, Input, Output};
 
 pub(crate) use creation::{Origin, new_task};
@@ -47,14 +50,17 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Input) -> Result<Output, Api
         return Err(errors::invalid_parameter("Tasks cannot have more than 100 elements."));
     }
     let place = call.place.clone();
-    let tags = which.include.iter().any(|item| item == "TAGS");
-    let cluster = clusters::active(&call.region().ecs.clusters, which.cluster.as_deref())?;
+    let tags = tags::included(&which.include)?;
+    let cluster_name = names::cluster_name(which.cluster.as_deref());
+    let asked = which.tasks.iter().map(|name| names::resource_in(&cluster_name, name));
+    let asked: Vec<&str> = asked.collect::<Result<_, _>>()?;
+    let cluster = clusters::active(&call.region().ecs.clusters, Some(&cluster_name))?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
-    for name in &which.tasks {
-        match cluster.tasks.get(resource_name(name)) {
+    for name in asked {
+        match cluster.tasks.get(name) {
             Some(entry) => found.push(view(entry, tags)),
             None => {
-                let name = format!("{}/{}", cluster.cluster.cluster_name, resource_name(name));
+                let name = format!("{cluster_name}/{name}");
                 failures.push(super::failure(&place, &name, "task"));
             }
         }
@@ -94,8 +100,11 @@ pub(super) fn list(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiErro
             return Err(errors::invalid_parameter(format!("{other} is not a valid desired status.")));
         }
     };
-    let cluster = clusters::active(&call.region().ecs.clusters, input.cluster.as_deref())?;
-    let service = input.service_name.as_deref().map(resource_name);
+    errors::one_of("launchType", input.launch_type.as_deref(), &LAUNCH_TYPES)?;
+    let cluster_name = names::cluster_name(input.cluster.as_deref());
+    let service = input.service_name.as_deref();
+    let service = service.map(|name| names::resource_in(&cluster_name, name)).transpose()?;
+    let cluster = clusters::active(&call.region().ecs.clusters, Some(&cluster_name))?;
     if service.is_some_and(|service| !cluster.services.contains_key(service)) {
         return Err(errors::service_not_found());
     }

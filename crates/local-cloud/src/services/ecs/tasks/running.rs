@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{Call, Origin, Tag, clusters, errors, new_task, view};
-use crate::services::ecs::{Launch, active_task_definition, launching, names, tags};
+use crate::services::ecs::{ClusterEntry, Launch, active_task_definition, launching, names, tags};
 use crate::wire::{ApiError, Input, Output};
 
 #[derive(Deserialize)]
@@ -36,24 +37,32 @@ struct RunInput {
     launch: Launch,
 }
 
+/// Characters of a token, and of what a caller says about itself.
+///
+/// Source: docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+const MOST_TOKEN: usize = 64;
+const MOST_STARTED_BY: usize = 128;
+
 /// RunTask.
 pub(in crate::services::ecs) fn run(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiError> {
+    let mut request: Value = input.parse()?;
     let input: RunInput = input.parse()?;
     let count = input.count.unwrap_or(1);
     if !(1..=10).contains(&count) {
         return Err(errors::invalid_parameter("count must be between 1 and 10."));
     }
-    tags::check(&input.tags)?;
+    check(&input)?;
     let (place, now, inert) = (call.place.clone(), call.now, call.settings.inert);
     let region = call.region();
     let name = names::cluster_name(input.cluster.as_deref());
     let cluster = clusters::active(&region.ecs.clusters, Some(&name))?;
-    if let Some(token) = &input.client_token {
-        let mine = cluster.tasks.values().filter(|entry| entry.client_token.as_ref() == Some(token));
-        let known: Vec<_> = mine.map(|entry| view(entry, true)).collect();
-        if !known.is_empty() {
-            return Output::of(&json!({ "tasks": known, "failures": [] }));
-        }
+    request["cluster"] = json!(name);
+    request["count"] = json!(count);
+    let request = digest(request);
+    if let Some(token) = &input.client_token
+        && let Some(answer) = answer_for(cluster, token, &request)?
+    {
+        return Ok(answer);
     }
     let launch = launching::complete(input.launch, &cluster.cluster)?;
     let definition = active_task_definition(&region.ecs, &input.task_definition)?.clone();
@@ -80,6 +89,7 @@ pub(in crate::services::ecs) fn run(call: &mut Call<'_>, input: &Input) -> Resul
             tags: tags.clone(),
             overrides: input.overrides.clone(),
             client_token: input.client_token.clone(),
+            request: input.client_token.is_some().then(|| request.clone()),
             enable_execute_command: input.enable_execute_command,
             placed: placed.clone(),
         };
@@ -95,6 +105,46 @@ pub(in crate::services::ecs) fn run(call: &mut Call<'_>, input: &Input) -> Resul
         cluster.tasks.extend(entries.into_iter().map(|entry| (entry.id.clone(), entry)));
     }
     answer
+}
+
+/// Checks what does not depend on anything else.
+fn check(input: &RunInput) -> Result<(), ApiError> {
+    tags::check(&input.tags)?;
+    // A task that is run by itself has no service to take tags from (API_RunTask).
+    errors::one_of("propagateTags", input.propagate_tags.as_deref(), &["TASK_DEFINITION", "NONE"])?;
+    for (field, text, most) in
+        [("clientToken", &input.client_token, MOST_TOKEN), ("startedBy", &input.started_by, MOST_STARTED_BY)]
+    {
+        if text.as_ref().is_some_and(|text| text.chars().count() > most) {
+            return Err(errors::invalid_parameter(format!("{field} must have at most {most} characters.")));
+        }
+    }
+    Ok(())
+}
+
+/// The answer to a call that repeats an earlier one; an error if it has the token only.
+///
+/// Source: docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+fn answer_for(cluster: &ClusterEntry, token: &str, request: &str) -> Result<Option<Output>, ApiError> {
+    let mine = cluster.tasks.values().filter(|entry| entry.client_token.as_deref() == Some(token));
+    let mine: Vec<_> = mine.collect();
+    // Tasks of an older cloud do not tell what was asked for.
+    if mine.iter().any(|entry| entry.request.as_deref().is_some_and(|known| known != request)) {
+        let arns: Vec<_> = mine.iter().map(|entry| &entry.task.task_arn).collect();
+        let message = "The client token was used before with other parameters.";
+        return Err(ApiError::sender("ConflictException", message).with_field("resourceIds", json!(arns)));
+    }
+    let known: Vec<_> = mine.iter().map(|entry| view(entry, true)).collect();
+    match known.is_empty() {
+        true => Ok(None),
+        false => Output::of(&json!({ "tasks": known, "failures": [] })).map(Some),
+    }
+}
+
+/// The same for the same parameters in any order.
+fn digest(mut request: Value) -> String {
+    request.sort_all_objects();
+    hex::encode(Sha256::digest(request.to_string()))
 }
 
 /// StartTask: it names container instances, and the cloud has none.

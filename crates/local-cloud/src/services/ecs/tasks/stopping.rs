@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Call, EpochSeconds, TaskEntry, TaskStatus, clusters, errors, names, resource_name, view};
+use super::{Call, EpochSeconds, TaskEntry, TaskStatus, clusters, errors, names, view};
 use crate::wire::{ApiError, Input, Output};
 
 /// Asks a task to stop; the first reason stays. The controller deregisters, drains and ends it.
@@ -40,14 +40,14 @@ pub(in crate::services::ecs) fn stop(call: &mut Call<'_>, input: &Input) -> Resu
     }
     let which: Which = input.parse()?;
     let now = call.now;
+    let cluster_name = names::cluster_name(which.cluster.as_deref());
+    let id = names::resource_in(&cluster_name, &which.task)?;
     let clusters = &mut call.region().ecs.clusters;
-    clusters::active(clusters, which.cluster.as_deref())?;
-    let cluster = clusters
-        .get_mut(&names::cluster_name(which.cluster.as_deref()))
-        .ok_or_else(errors::cluster_not_found)?;
+    clusters::active(clusters, Some(&cluster_name))?;
+    let cluster = clusters.get_mut(&cluster_name).ok_or_else(errors::cluster_not_found)?;
     let entry = cluster
         .tasks
-        .get_mut(resource_name(&which.task))
+        .get_mut(id)
         .ok_or_else(|| errors::invalid_parameter("The referenced task was not found."))?;
     stop_task(entry, now, "UserInitiated", which.reason.as_deref().unwrap_or("Task stopped by user"));
     Output::of(&json!({ "task": view(entry, true) }))

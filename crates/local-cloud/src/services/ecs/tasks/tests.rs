@@ -84,3 +84,39 @@ fn wrong_calls_are_refused() {
     let many = json!({ "cluster": "main", "taskDefinition": "app", "count": 11 });
     assert_eq!(caller.err("RunTask", many).0, "InvalidParameterException");
 }
+
+#[test]
+fn a_token_stands_for_one_request() {
+    let caller = caller();
+    let wish = |more: serde_json::Value| {
+        let mut all = json!({
+            "cluster": "main", "taskDefinition": "app", "launchType": "FARGATE", "clientToken": "t-1",
+            "networkConfiguration": { "awsvpcConfiguration": { "subnets": [caller.subnet()] } }
+        });
+        all.as_object_mut().expect("object").extend(more.as_object().expect("object").clone());
+        all
+    };
+    let first = caller.ok("RunTask", wish(json!({})));
+    // The same in other words.
+    let cluster = "arn:aws:ecs:eu-central-1:123456789012:cluster/main";
+    assert_eq!(caller.ok("RunTask", wish(json!({ "cluster": cluster, "count": 1 }))), first);
+    let error = caller.call("RunTask", wish(json!({ "startedBy": "you" }))).expect_err("refused");
+    assert_eq!(error.code, "ConflictException");
+    assert_eq!(error.fields["resourceIds"], json!([first["tasks"][0]["taskArn"]]));
+    for (field, length) in [("clientToken", 65), ("startedBy", 129)] {
+        let long = caller.err("RunTask", wish(json!({ field: "x".repeat(length) })));
+        assert_eq!(long.0, "InvalidParameterException", "{field}");
+    }
+}
+
+#[test]
+fn a_task_of_another_cluster_is_not_looked_for_in_this_one() {
+    let caller = caller();
+    caller.ok("CreateCluster", json!({}));
+    let arn = run(&caller);
+    let message = "Invalid identifier: Identifier is for cluster main. Your cluster is default";
+    assert_eq!(caller.err("DescribeTasks", json!({ "tasks": [arn] })).1, message);
+    assert_eq!(caller.err("StopTask", json!({ "task": arn })).1, message);
+    let service = "arn:aws:ecs:eu-central-1:123456789012:service/main/web";
+    assert_eq!(caller.err("ListTasks", json!({ "serviceName": service })).1, message);
+}
