@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::output::Outputs;
 use super::{Action, Memory, TaskName, Wake, service, specification, task};
 use crate::clock::Clock;
-use crate::services::ecs::{ServiceName, ServiceStatus, TaskStatus};
+use crate::services::ecs::{ServiceName, ServiceStatus, TaskStatus, forget_deleted};
 use pipeline_data_plane::runtime::{AddressBook, TaskSpec};
 
 use crate::world::{Partition, Region, State};
@@ -78,6 +78,7 @@ pub(super) fn step(state: &mut State, now: Timestamp, clock: Clock, logs: &Outpu
                 known.extend(left.map(|task| task.id.clone()));
             }
         }
+        look.step.changed |= forget_deleted(&mut region.ecs);
     }
     stop_orphans(&mut look, &known);
     look.step

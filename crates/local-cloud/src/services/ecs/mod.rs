@@ -37,7 +37,7 @@ pub(crate) use launching::tags_of_definition;
 pub(crate) use model::*;
 pub(crate) use names::{ServiceName, resource_name};
 pub(crate) use services::{begin_deployment, set_desired_count};
-pub(crate) use task_definitions::{active_task_definition, task_definition};
+pub(crate) use task_definitions::{active_task_definition, forget_deleted, task_definition};
 pub(crate) use task_sets::{
     TaskSetSpec, create_task_set, delete_task_set, say, set_primary_task_set, set_task_set_scale,
 };

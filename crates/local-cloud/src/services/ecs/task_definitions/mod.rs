@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::pages::Page;
 use super::{
     Call, EcsState, Tag, TaskDefinition, TaskDefinitionEntry, TaskDefinitionStatus, TaskStatus, errors,
-    resource_name,
+    resource_name, tags,
 };
 use crate::wire::{ApiError, EpochSeconds, Input, Output};
 
@@ -58,9 +58,10 @@ struct OneInput {
 /// DescribeTaskDefinition.
 pub(super) fn describe(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiError> {
     let input: OneInput = input.parse()?;
+    let shows_tags = tags::included(&input.include)?;
     let found = entry(&call.region().ecs, &input.task_definition)
         .ok_or_else(|| errors::client("Unable to describe task definition."))?;
-    let tags = input.include.iter().any(|item| item == "TAGS").then_some(&found.tags);
+    let tags = shows_tags.then_some(&found.tags);
     Output::of(&json!({ "taskDefinition": found.definition, "tags": tags }))
 }
 
@@ -121,7 +122,8 @@ pub(super) fn list(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiErro
     Output::of(&json!({ "taskDefinitionArns": arns, "nextToken": next }))
 }
 
-/// ListTaskDefinitionFamilies: INACTIVE is a family without any ACTIVE revision.
+/// ListTaskDefinitionFamilies: INACTIVE is a family without any ACTIVE revision. One whose revisions were all
+/// deleted is kept for its numbers only.
 pub(super) fn list_families(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiError> {
     let page: Page = input.parse()?;
     let input: ListInput = input.parse()?;
@@ -131,7 +133,7 @@ pub(super) fn list_families(call: &mut Call<'_>, input: &Input) -> Result<Output
     }
     let prefix = input.family_prefix.unwrap_or_default();
     let families = call.region().ecs.task_definitions.iter().filter(|(name, _)| name.starts_with(&prefix));
-    let families = families.filter(|(_, family)| {
+    let families = families.filter(|(_, family)| !family.revisions.is_empty()).filter(|(_, family)| {
         let mut definitions = family.revisions.values().map(|entry| entry.definition.status);
         let active = definitions.any(|status| status == TaskDefinitionStatus::Active);
         wanted == "ALL" || active == (wanted == "ACTIVE")
@@ -179,12 +181,24 @@ fn delete_one(state: &mut EcsState, name: &str) -> Result<TaskDefinition, &'stat
     }
     definition.status = TaskDefinitionStatus::DeleteInProgress;
     let definition = definition.clone();
-    if !is_used(state, &definition.task_definition_arn)
-        && let Some(family) = state.task_definitions.get_mut(family)
-    {
-        family.revisions.remove(&revision);
-    }
+    forget_deleted(state);
     Ok(definition)
+}
+
+/// Removes the deleted revisions that nothing uses any more; tells whether there were any.
+pub(crate) fn forget_deleted(state: &mut EcsState) -> bool {
+    let definitions = state.task_definitions.values().flat_map(|family| family.revisions.values());
+    let deleted = definitions
+        .map(|entry| &entry.definition)
+        .filter(|definition| definition.status == TaskDefinitionStatus::DeleteInProgress)
+        .filter(|definition| !is_used(state, &definition.task_definition_arn));
+    let unused: Vec<_> = deleted.map(|definition| (definition.family.clone(), definition.revision)).collect();
+    for (family, revision) in &unused {
+        if let Some(family) = state.task_definitions.get_mut(family) {
+            family.revisions.remove(revision);
+        }
+    }
+    !unused.is_empty()
 }
 
 fn is_used(state: &EcsState, arn: &str) -> bool {

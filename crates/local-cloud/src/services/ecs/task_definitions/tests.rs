@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::services::ecs::testing::{Caller, fargate_definition};
+use crate::services::ecs::testing::{Caller, fargate_definition, place};
 
 fn caller() -> Caller {
     Caller::new(true, 1.0)
@@ -110,4 +110,43 @@ fn tags_are_shown_on_request() {
     assert_eq!(plain.get("tags"), None);
     let tagged = caller.ok("DescribeTaskDefinition", json!({ "taskDefinition": "app", "include": ["TAGS"] }));
     assert_eq!(tagged["tags"], json!([{ "key": "team", "value": "a" }]));
+}
+
+#[test]
+fn a_family_whose_revisions_are_all_deleted_is_not_listed() {
+    let caller = caller();
+    caller.ok("RegisterTaskDefinition", fargate_definition("app"));
+    caller.ok("DeregisterTaskDefinition", json!({ "taskDefinition": "app:1" }));
+    let families = |status: &str| {
+        caller.ok("ListTaskDefinitionFamilies", json!({ "status": status }))["families"].clone()
+    };
+    assert_eq!(families("INACTIVE"), json!(["app"]));
+    caller.ok("DeleteTaskDefinitions", json!({ "taskDefinitions": ["app:1"] }));
+    assert_eq!((families("INACTIVE"), families("ALL")), (json!([]), json!([])));
+    let next = caller.ok("RegisterTaskDefinition", fargate_definition("app"));
+    assert_eq!(next["taskDefinition"]["revision"], 2);
+}
+
+#[test]
+fn a_deleted_revision_goes_with_its_last_use() {
+    let caller = caller();
+    caller.furnish();
+    caller.ok("CreateService", caller.service("web", 0));
+    caller.ok("DeregisterTaskDefinition", json!({ "taskDefinition": "app:1" }));
+    caller.ok("DeleteTaskDefinitions", json!({ "taskDefinitions": ["app:1"] }));
+    let forget = || {
+        caller.world.write(|state| {
+            let place = place();
+            super::forget_deleted(&mut state.region_mut(&place.account, &place.region).ecs)
+        })
+    };
+    assert!(!forget());
+    let shown = caller.ok("DescribeTaskDefinition", json!({ "taskDefinition": "app:1" }));
+    assert_eq!(shown["taskDefinition"]["status"], "DELETE_IN_PROGRESS");
+    caller.ok("DeleteService", json!({ "cluster": "main", "service": "web" }));
+    assert!(forget());
+    assert_eq!(
+        caller.err("DescribeTaskDefinition", json!({ "taskDefinition": "app:1" })).0,
+        "ClientException"
+    );
 }
