@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::groups::size;
 use super::state::{Event, Stream};
 use super::streams::GroupRef;
 use super::{errors, page};
@@ -16,6 +17,11 @@ const MOST: usize = 10_000;
 const OLDEST: i64 = 14 * 24 * 60 * 60 * 1000;
 /// Events may be this much in the future, in milliseconds (2 hours).
 const NEWEST: i64 = 2 * 60 * 60 * 1000;
+/// The events of one call may be this far apart, in milliseconds (24 hours).
+const LONGEST: i64 = 24 * 60 * 60 * 1000;
+/// The most that the events of one call may weigh, in bytes.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>
+const HEAVIEST: usize = 1_048_576;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -35,17 +41,18 @@ pub(super) fn put(call: &mut Call<'_>, input: Put) -> Result<Output, ApiError> {
     let now = call.now.as_millisecond();
     let stream = call.region().logs.group_mut(&input.log_group_name)?.stream_mut(&input.log_stream_name)?;
     let events = input.log_events;
-    if events.is_empty() || events.len() > MOST {
-        let text = "Member must have length less than or equal to 10000 and greater than or equal to 1";
-        return Err(errors::constraint("[...]", "logEvents", text));
-    }
-    if events.windows(2).any(|pair| pair[0].timestamp > pair[1].timestamp) {
-        return Err(errors::invalid(
-            "Log events in a single PutLogEvents request must be in chronological order.",
-        ));
-    }
+    check(&events)?;
     let old = events.iter().take_while(|event| event.timestamp < now - OLDEST).count();
     let new = events.iter().position(|event| event.timestamp > now + NEWEST);
+    // What is rejected does not count for how far apart they are.
+    let valid = &events[old..new.unwrap_or(events.len())];
+    if let [first, .., last] = valid
+        && last.timestamp - first.timestamp > LONGEST
+    {
+        return Err(errors::invalid(
+            "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
+        ));
+    }
     for event in events.into_iter().take(new.unwrap_or(usize::MAX)).skip(old) {
         stream.push(event.timestamp, now, event.message);
     }
@@ -55,6 +62,24 @@ pub(super) fn put(call: &mut Call<'_>, input: Put) -> Result<Output, ApiError> {
     Output::of(&json!({
         "nextSequenceToken": stream.received.to_string(), "rejectedLogEventsInfo": rejected,
     }))
+}
+
+/// Checks number, weight and order.
+fn check(events: &[InputEvent]) -> Result<(), ApiError> {
+    if events.is_empty() || events.len() > MOST {
+        let text = "Member must have length less than or equal to 10000 and greater than or equal to 1";
+        return Err(errors::constraint("[...]", "logEvents", text));
+    }
+    let weight: usize = events.iter().map(|event| size(&event.message)).sum();
+    if weight > HEAVIEST {
+        return Err(errors::invalid(format!("Upload too large: {weight} bytes exceeds limit of {HEAVIEST}")));
+    }
+    if events.windows(2).any(|pair| pair[0].timestamp > pair[1].timestamp) {
+        return Err(errors::invalid(
+            "Log events in a single PutLogEvents request must be in chronological order.",
+        ));
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -130,6 +155,7 @@ pub(super) fn get(call: &mut Call<'_>, input: &Get) -> Result<Output, ApiError> 
     }))
 }
 
+/// The end is not part of the time.
 fn within(event: &Event, start: Option<i64>, end: Option<i64>) -> bool {
     start.is_none_or(|start| event.timestamp >= start) && end.is_none_or(|end| event.timestamp < end)
 }
@@ -185,7 +211,9 @@ fn matching<'a>(
     input: &'a Filter,
     pattern: &'a Pattern,
 ) -> impl Iterator<Item = Found> + 'a {
-    let in_time = stream.events.iter().filter(|event| within(event, input.start_time, input.end_time));
+    // Here the end is part of the time, other than in GetLogEvents (API_FilterLogEvents).
+    let end = input.end_time.map(|end| end.saturating_add(1));
+    let in_time = stream.events.iter().filter(move |event| within(event, input.start_time, end));
     in_time.filter(|event| pattern.takes(&event.message)).map(move |event| Found {
         log_stream_name: name.to_owned(),
         timestamp: event.timestamp,

@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::state::{Event, Group};
+use super::state::Group;
+use super::streams::group_name;
 use super::{errors, page};
 use crate::services::Call;
 use crate::wire::{ApiError, Output};
@@ -14,6 +15,9 @@ use crate::wire::{ApiError, Output};
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>
 const RETENTIONS: [i64; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html>
+const CLASSES: [&str; 4] = ["STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,8 +42,19 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+fn check_class(class: Option<&str>) -> Result<(), ApiError> {
+    match class {
+        Some(class) if !CLASSES.contains(&class) => {
+            let text = format!("Member must satisfy enum value set: [{}]", CLASSES.join(", "));
+            Err(errors::constraint(class, "logGroupClass", &text))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn create(call: &mut Call<'_>, input: Create) -> Result<Output, ApiError> {
     check_name(&input.log_group_name)?;
+    check_class(input.log_group_class.as_deref())?;
     let created = call.now.as_millisecond();
     let groups = &mut call.region().logs.groups;
     if groups.contains_key(&input.log_group_name) {
@@ -64,6 +79,9 @@ pub(super) fn create(call: &mut Call<'_>, input: Create) -> Result<Output, ApiEr
 pub(super) struct Describe {
     log_group_name_prefix: Option<String>,
     log_group_name_pattern: Option<String>,
+    /// Names or ARNs.
+    #[serde(default)]
+    log_group_identifiers: Vec<String>,
     log_group_class: Option<String>,
     limit: Option<i64>,
     next_token: Option<String>,
@@ -88,10 +106,39 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Describe) -> Result<Output, 
         let text = "LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.";
         return Err(errors::invalid(text));
     }
-    let wanted = |name: &str, group: &Group| {
+    let by_name = input.log_group_name_prefix.is_some() || input.log_group_name_pattern.is_some();
+    let identifiers = &input.log_group_identifiers;
+    if by_name && !identifiers.is_empty() {
+        let text = "LogGroup identifiers cannot be given together with a LogGroup name prefix or pattern.";
+        return Err(errors::invalid(text));
+    }
+    show(call, input, |name| {
         input.log_group_name_prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix.as_str()))
             && input.log_group_name_pattern.as_ref().is_none_or(|part| name.contains(part.as_str()))
-            && input.log_group_class.as_ref().is_none_or(|class| *class == group.class)
+            && (identifiers.is_empty() || identifiers.iter().any(|identifier| group_name(identifier) == name))
+    })
+}
+
+/// ListLogGroups: its pattern is more than a part of the name.
+pub(super) fn list(call: &mut Call<'_>, input: &Describe) -> Result<Output, ApiError> {
+    let pattern = input.log_group_name_pattern.as_deref();
+    show(call, input, |name| pattern.is_none_or(|pattern| matches(pattern, name)))
+}
+
+/// Whether one of the pattern's alternatives, separated by `|`, is part of the name, or its beginning if it
+/// starts with `^`.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_ListLogGroups.html>
+fn matches(pattern: &str, name: &str) -> bool {
+    pattern.split('|').any(|part| match part.strip_prefix('^') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name.contains(part),
+    })
+}
+
+/// One page of the groups that are wanted by their name, and by what else is asked for.
+fn show(call: &mut Call<'_>, input: &Describe, is_named: impl Fn(&str) -> bool) -> Result<Output, ApiError> {
+    let wanted = |name: &str, group: &Group| {
+        is_named(name) && input.log_group_class.as_ref().is_none_or(|class| *class == group.class)
     };
     let arn = |call: &Call<'_>, name: &str| call.arn("logs", &format!("log-group:{name}"));
     let found: Vec<(String, Group)> = {
@@ -113,7 +160,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Describe) -> Result<Output, 
                 creation_time: group.created,
                 retention_in_days: group.retention_days,
                 metric_filter_count: group.metric_filters.len(),
-                stored_bytes: events.map(size).sum(),
+                stored_bytes: events.map(|event| size(&event.message)).sum(),
                 kms_key_id: group.kms_key,
                 log_group_class: group.class,
             }
@@ -123,8 +170,8 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Describe) -> Result<Output, 
 }
 
 /// The service counts 26 bytes for each event beside its text.
-pub(super) fn size(event: &Event) -> usize {
-    event.message.len() + 26
+pub(super) fn size(message: &str) -> usize {
+    message.len() + 26
 }
 
 #[derive(Deserialize)]

@@ -26,7 +26,7 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
     match operation {
         "CreateLogGroup" => groups::create(call, input.parse()?),
         "DescribeLogGroups" => groups::describe(call, &input.parse()?),
-        "ListLogGroups" => groups::describe(call, &input.parse()?),
+        "ListLogGroups" => groups::list(call, &input.parse()?),
         "DeleteLogGroup" => groups::delete(call, &input.parse()?),
         "PutRetentionPolicy" => groups::put_retention(call, &input.parse()?),
         "DeleteRetentionPolicy" => groups::delete_retention(call, &input.parse()?),

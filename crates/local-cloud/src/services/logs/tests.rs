@@ -165,3 +165,58 @@ fn policies_of_a_region_are_kept() {
     let gone = bench.error("DeleteResourcePolicy", json!({ "policyName": "route53" }));
     insta::assert_snapshot!(gone, @"ResourceNotFoundException: Policy with name [route53] does not exist");
 }
+
+#[test]
+fn groups_are_found_by_identifier_and_by_pattern() {
+    let bench = Bench::new();
+    for name in ["/aws/lambda/a", "/ecs/discovery", "/ecs/hello", "/ecs/aws/lambda"] {
+        bench.ok("CreateLogGroup", json!({ "logGroupName": name }));
+    }
+    let names = |operation: &str, input: Value| -> Vec<String> {
+        let answer = bench.ok(operation, input);
+        let groups = answer["logGroups"].as_array().unwrap();
+        groups.iter().map(|group| group["logGroupName"].as_str().unwrap().to_owned()).collect()
+    };
+    let arn = "arn:aws:logs:eu-west-1:123456789012:log-group:/ecs/discovery";
+    let identifiers = json!({ "logGroupIdentifiers": ["/ecs/hello", arn] });
+    assert_eq!(names("DescribeLogGroups", identifiers), ["/ecs/discovery", "/ecs/hello"]);
+    let both =
+        bench.error("DescribeLogGroups", json!({ "logGroupIdentifiers": [arn], "logGroupNamePrefix": "/e" }));
+    assert!(both.starts_with("InvalidParameterException"), "{both}");
+    let pattern = json!({ "logGroupNamePattern": "^/aws/lambda|discovery" });
+    assert_eq!(names("ListLogGroups", pattern.clone()), ["/aws/lambda/a", "/ecs/discovery"]);
+    assert!(names("DescribeLogGroups", pattern).is_empty(), "there it is part of a name");
+    let class = bench.error("CreateLogGroup", json!({ "logGroupName": "other", "logGroupClass": "COLD" }));
+    insta::assert_snapshot!(class, @"InvalidParameterException: 1 validation error detected: Value 'COLD' at 'logGroupClass' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, INFREQUENT_ACCESS, DELIVERY, ESSENTIALS]");
+}
+
+#[test]
+fn a_batch_of_events_is_of_one_day_and_not_too_heavy() {
+    let bench = Bench::new();
+    bench.ok("CreateLogGroup", group());
+    let stream = json!({ "logGroupName": "/ecs/hello", "logStreamName": "app/1" });
+    bench.ok("CreateLogStream", stream.clone());
+    let with = |field: &str, value: Value| {
+        let mut input = stream.clone();
+        input[field] = value;
+        input
+    };
+    let now = jiff::Timestamp::now().as_millisecond();
+    let day = 24 * 60 * 60 * 1000;
+    let at = |time: i64| json!({ "timestamp": time, "message": "a" });
+    let long = bench.error("PutLogEvents", with("logEvents", json!([at(now - day - 1), at(now)])));
+    insta::assert_snapshot!(long, @"InvalidParameterException: The batch of log events in a single PutLogEvents request cannot span more than 24 hours.");
+    let half = json!({ "timestamp": now, "message": "a".repeat(524_263) });
+    let heavy = bench.error("PutLogEvents", with("logEvents", json!([half, half])));
+    insta::assert_snapshot!(heavy, @"InvalidParameterException: Upload too large: 1048578 bytes exceeds limit of 1048576");
+
+    // The oldest is rejected, so that it does not count.
+    let events = json!([at(now - 20 * day), at(now - day), at(now)]);
+    bench.ok("PutLogEvents", with("logEvents", events));
+    let streams = bench.ok("DescribeLogStreams", group());
+    assert_eq!(streams["logStreams"][0]["storedBytes"], 0);
+    let count = |answer: &Value| answer["events"].as_array().unwrap().len();
+    assert_eq!(count(&bench.ok("GetLogEvents", with("endTime", json!(now)))), 1, "without the end");
+    let search = json!({ "logGroupName": "/ecs/hello", "endTime": now });
+    assert_eq!(count(&bench.ok("FilterLogEvents", search)), 2, "with the end");
+}
