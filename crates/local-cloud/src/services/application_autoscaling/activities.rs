@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::page::Page;
-use super::{Call, Dimension, ScalingState};
+use super::{Call, Dimension, ScalingState, targets};
 use crate::wire::{ApiError, EpochSeconds, Input, Output};
 
 /// How many are kept.
@@ -65,6 +65,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Input) -> Result<Output, Api
     }
     let page: Page = input.parse()?;
     let which: Which = input.parse()?;
+    targets::check_namespace(&which.service_namespace)?;
     let wanted = |activity: &&Activity| {
         let dimension = &activity.dimension;
         dimension.service_namespace == which.service_namespace

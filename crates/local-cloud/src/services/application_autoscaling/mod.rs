@@ -71,6 +71,24 @@ fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::sender("ValidationException", message)
 }
 
+/// A value that does not fit its field's constraint, as the service's validation words it.
+fn constraint(value: &str, field: &str, constraint: &str) -> ApiError {
+    invalid(format!(
+        "1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint: {constraint}"
+    ))
+}
+
+/// Refuses a value that an enumeration does not have.
+fn one_of(field: &str, value: &str, known: &[&str]) -> Result<(), ApiError> {
+    match known.contains(&value) {
+        true => Ok(()),
+        false => {
+            let text = format!("Member must satisfy enum value set: [{}]", known.join(", "));
+            Err(constraint(value, field, &text))
+        }
+    }
+}
+
 /// Carries out `operation`.
 pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Result<Output, ApiError> {
     match operation {

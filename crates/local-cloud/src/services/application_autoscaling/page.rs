@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
+use super::constraint;
 use crate::wire::ApiError;
 
 /// Items on a page unless fewer are asked for.
@@ -12,7 +13,7 @@ const MOST: usize = 50;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Page {
-    max_results: Option<usize>,
+    max_results: Option<i64>,
     next_token: Option<String>,
 }
 
@@ -24,10 +25,18 @@ impl Page {
             None | Some("") => 0,
             Some(token) => position(token).ok_or_else(wrong)?,
         };
-        let size = self.max_results.unwrap_or(MOST).clamp(1, MOST);
+        let size = self.size()?;
         let next = start.saturating_add(size);
         let token = (items.len() > next).then(|| URL_SAFE_NO_PAD.encode(next.to_string()));
         Ok((items.into_iter().skip(start).take(size).collect(), token))
+    }
+
+    fn size(&self) -> Result<usize, ApiError> {
+        let Some(asked) = self.max_results else { return Ok(MOST) };
+        usize::try_from(asked).ok().filter(|asked| (1..=MOST).contains(asked)).ok_or_else(|| {
+            let text = format!("Member must have value between 1 and {MOST}");
+            constraint(&asked.to_string(), "maxResults", &text)
+        })
     }
 }
 

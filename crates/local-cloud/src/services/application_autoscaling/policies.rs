@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::page::Page;
-use super::{Call, Dimension, invalid, targets};
+use super::{Call, Dimension, ScalingState, invalid, one_of, targets};
 use crate::wire::{ApiError, EpochSeconds, Input, Output};
 
 /// A policy.
@@ -74,6 +74,7 @@ pub(super) fn put(call: &mut Call<'_>, input: &Input) -> Result<Output, ApiError
         |policy: &Policy| policy.policy_name == input.policy_name && policy.dimension == input.dimension;
     let known = state.policies.iter().position(is_same);
     let kind = policy_type(&input, known.map(|index| state.policies[index].policy_type.clone()))?;
+    check_only_one(state, &input)?;
     let policy = match known {
         Some(index) => {
             let policy = &mut state.policies[index];
@@ -118,14 +119,85 @@ fn policy_type(input: &PutInput, known: Option<String>) -> Result<String, ApiErr
         if !configuration["TargetValue"].is_number() {
             return Err(invalid("TargetValue is required for target tracking."));
         }
-        let predefined = configuration.get("PredefinedMetricSpecification").is_some();
-        if predefined == configuration.get("CustomizedMetricSpecification").is_some() {
+        let predefined = configuration.get(PREDEFINED);
+        if predefined.is_some() == configuration.get("CustomizedMetricSpecification").is_some() {
             return Err(invalid(
                 "Exactly one of PredefinedMetricSpecification and CustomizedMetricSpecification must be given.",
             ));
         }
+        predefined.map(check_metric).transpose()?;
     }
     Ok(kind)
+}
+
+/// The field of a target tracking configuration.
+const PREDEFINED: &str = "PredefinedMetricSpecification";
+
+/// Source: docs.aws.amazon.com/autoscaling/application/APIReference/API_PredefinedMetricSpecification.html
+const METRIC_TYPES: [&str; 31] = [
+    "DynamoDBReadCapacityUtilization",
+    "DynamoDBWriteCapacityUtilization",
+    "ALBRequestCountPerTarget",
+    "RDSReaderAverageCPUUtilization",
+    "RDSReaderAverageDatabaseConnections",
+    "EC2SpotFleetRequestAverageCPUUtilization",
+    "EC2SpotFleetRequestAverageNetworkIn",
+    "EC2SpotFleetRequestAverageNetworkOut",
+    "SageMakerVariantInvocationsPerInstance",
+    "ECSServiceAverageCPUUtilization",
+    "ECSServiceAverageMemoryUtilization",
+    "AppStreamAverageCapacityUtilization",
+    "ComprehendInferenceUtilization",
+    "LambdaProvisionedConcurrencyUtilization",
+    "CassandraReadCapacityUtilization",
+    "CassandraWriteCapacityUtilization",
+    "KafkaBrokerStorageUtilization",
+    "ElastiCacheEngineCPUUtilization",
+    "ElastiCacheDatabaseMemoryUsagePercentage",
+    "ElastiCachePrimaryEngineCPUUtilization",
+    "ElastiCacheReplicaEngineCPUUtilization",
+    "ElastiCacheDatabaseMemoryUsageCountedForEvictPercentage",
+    "NeptuneReaderAverageCPUUtilization",
+    "SageMakerVariantProvisionedConcurrencyUtilization",
+    "ElastiCacheDatabaseCapacityUsageCountedForEvictPercentage",
+    "SageMakerInferenceComponentInvocationsPerCopy",
+    "WorkSpacesAverageUserSessionsCapacityUtilization",
+    "SageMakerInferenceComponentConcurrentRequestsPerCopyHighResolution",
+    "SageMakerVariantConcurrentRequestsPerModelHighResolution",
+    "ECSServiceAverageCPUUtilizationHighResolution",
+    "ECSServiceAverageMemoryUtilizationHighResolution",
+];
+
+/// Checks a predefined metric: requests are counted for one target group, which must be named.
+fn check_metric(specification: &Value) -> Result<(), ApiError> {
+    let kind = specification["PredefinedMetricType"].as_str().unwrap_or_default();
+    one_of("predefinedMetricType", kind, &METRIC_TYPES)?;
+    let label = specification["ResourceLabel"].as_str().unwrap_or_default();
+    if kind == "ALBRequestCountPerTarget" && label.is_empty() {
+        return Err(invalid("ResourceLabel is required for the metric ALBRequestCountPerTarget."));
+    }
+    Ok(())
+}
+
+/// Refuses a second target tracking policy for what another of the same target follows already.
+fn check_only_one(state: &ScalingState, input: &PutInput) -> Result<(), ApiError> {
+    let metric = |configuration: &Option<Value>| {
+        let specification = configuration.as_ref()?.get(PREDEFINED)?;
+        Some((specification["PredefinedMetricType"].clone(), specification["ResourceLabel"].clone()))
+    };
+    let wanted = metric(&input.target_tracking_scaling_policy_configuration);
+    let others = state
+        .policies
+        .iter()
+        .filter(|policy| policy.dimension == input.dimension && policy.policy_name != input.policy_name);
+    let mut others = others.map(|policy| metric(&policy.target_tracking_scaling_policy_configuration));
+    // In these words: github.com/hashicorp/terraform-provider-aws/issues/41179
+    match wanted.is_some() && others.any(|other| other == wanted) {
+        true => {
+            Err(invalid("Only one TargetTrackingScaling policy for a given metric specification is allowed."))
+        }
+        false => Ok(()),
+    }
 }
 
 /// DescribeScalingPolicies.
@@ -143,6 +215,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Input) -> Result<Output, Api
     }
     let page: Page = input.parse()?;
     let which: Which = input.parse()?;
+    targets::check_namespace(&which.service_namespace)?;
     let wanted = |policy: &&Policy| {
         let dimension = &policy.dimension;
         dimension.service_namespace == which.service_namespace

@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::page::Page;
-use super::{Call, Dimension, invalid};
+use super::{Call, Dimension, invalid, one_of};
 use crate::services::ecs::{ServiceName, ServiceStatus};
 use crate::wire::{ApiError, EpochSeconds, Input, Output};
 use crate::world::Region;
@@ -66,11 +66,38 @@ struct SuspendedInput {
     scheduled_scaling_suspended: Option<bool>,
 }
 
-/// What each namespace can scale, as far as the cloud has it.
-const KNOWN: [(&str, &str); 1] = [("ecs", "ecs:service:DesiredCount")];
+/// What can be scaled; each begins with its namespace.
+///
+/// Source: docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
+const DIMENSIONS: [&str; 24] = [
+    "ecs:service:DesiredCount",
+    "elasticmapreduce:instancegroup:InstanceCount",
+    "ec2:spot-fleet-request:TargetCapacity",
+    "appstream:fleet:DesiredCapacity",
+    "dynamodb:table:ReadCapacityUnits",
+    "dynamodb:table:WriteCapacityUnits",
+    "dynamodb:index:ReadCapacityUnits",
+    "dynamodb:index:WriteCapacityUnits",
+    "rds:cluster:ReadReplicaCount",
+    "sagemaker:variant:DesiredInstanceCount",
+    "sagemaker:variant:DesiredProvisionedConcurrency",
+    "sagemaker:inference-component:DesiredCopyCount",
+    "custom-resource:ResourceType:Property",
+    "comprehend:document-classifier-endpoint:DesiredInferenceUnits",
+    "comprehend:entity-recognizer-endpoint:DesiredInferenceUnits",
+    "lambda:function:ProvisionedConcurrency",
+    "cassandra:table:ReadCapacityUnits",
+    "cassandra:table:WriteCapacityUnits",
+    "kafka:broker-storage:VolumeSize",
+    "elasticache:cache-cluster:Nodes",
+    "elasticache:replication-group:NodeGroups",
+    "elasticache:replication-group:Replicas",
+    "neptune:cluster:ReadReplicaCount",
+    "workspaces:workspacespool:DesiredUserSessions",
+];
 
-/// Namespaces of the API that this cloud has nothing of. Targets in them are kept, not acted upon.
-const NAMESPACES: [&str; 14] = [
+/// Namespaces of the API. Of most this cloud has nothing: targets in them are kept, not acted upon.
+const NAMESPACES: [&str; 15] = [
     "ecs",
     "elasticmapreduce",
     "ec2",
@@ -85,6 +112,7 @@ const NAMESPACES: [&str; 14] = [
     "kafka",
     "elasticache",
     "neptune",
+    "workspaces",
 ];
 
 /// RegisterScalableTarget: also updates; what is not given stays.
@@ -158,21 +186,20 @@ fn target_id() -> String {
 /// Checks namespace and dimension.
 pub(super) fn check(dimension: &Dimension) -> Result<(), ApiError> {
     let namespace = dimension.service_namespace.as_str();
-    if !NAMESPACES.contains(&namespace) {
-        return Err(invalid(format!(
-            "1 validation error detected: Value '{namespace}' at 'serviceNamespace' failed to satisfy constraint: \
-             Member must satisfy enum value set: [{}]",
-            NAMESPACES.join(", ")
-        )));
-    }
-    let expected = KNOWN.iter().find(|(known, _)| *known == namespace);
-    if expected.is_some_and(|(_, known)| *known != dimension.scalable_dimension) {
+    check_namespace(namespace)?;
+    one_of("scalableDimension", &dimension.scalable_dimension, &DIMENSIONS)?;
+    if dimension.scalable_dimension.split(':').next() != Some(namespace) {
         return Err(invalid(format!(
             "Unsupported service namespace, resource type or scalable dimension: {namespace}, {}",
             dimension.scalable_dimension
         )));
     }
     Ok(())
+}
+
+/// Checks a namespace.
+pub(super) fn check_namespace(namespace: &str) -> Result<(), ApiError> {
+    one_of("serviceNamespace", namespace, &NAMESPACES)
 }
 
 /// The ECS service of `service/CLUSTER/SERVICE`.
@@ -211,6 +238,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &Input) -> Result<Output, Api
     }
     let page: Page = input.parse()?;
     let which: Which = input.parse()?;
+    check_namespace(&which.service_namespace)?;
     let wanted = |target: &&Target| {
         let dimension = &target.dimension;
         dimension.service_namespace == which.service_namespace

@@ -125,3 +125,76 @@ fn scheduled_actions_are_kept() {
     assert_eq!(shown["ScheduledActions"][0]["ScalableTargetAction"]["MaxCapacity"], 0);
     scaling(&caller, "DeleteScheduledAction", json!({ "ScheduledActionName": "night" })).expect("gone");
 }
+
+#[test]
+fn a_new_action_says_when_and_what() {
+    let caller = caller();
+    scaling(&caller, "RegisterScalableTarget", json!({ "MinCapacity": 1, "MaxCapacity": 4 })).expect("made");
+    let put = |more: Value| {
+        let mut wish = json!({ "ScheduledActionName": "night" });
+        wish.as_object_mut().expect("object").extend(more.as_object().expect("object").clone());
+        scaling(&caller, "PutScheduledAction", wish)
+    };
+    let both =
+        |schedule: &str, action: Value| put(json!({ "Schedule": schedule, "ScalableTargetAction": action }));
+    for refused in [
+        put(json!({ "Schedule": "rate(1 hour)" })),
+        put(json!({ "ScalableTargetAction": { "MinCapacity": 0 } })),
+        both("rate(1 hour)", json!({})),
+        both("rate(1 hour)", json!({ "MinCapacity": 2, "MaxCapacity": 1 })),
+        both("rate(1 moon)", json!({ "MinCapacity": 0 })),
+    ] {
+        assert_eq!(refused.expect_err("refused").code, "ValidationException");
+    }
+    both("rate(1 hour)", json!({ "MinCapacity": 0 })).expect("made");
+    put(json!({ "Schedule": "rate(2 hours)" })).expect("updated");
+}
+
+#[test]
+fn a_metric_is_known_and_followed_once() {
+    let caller = caller();
+    scaling(&caller, "RegisterScalableTarget", json!({ "MinCapacity": 1, "MaxCapacity": 4 })).expect("made");
+    let put = |name: &str, metric: Value| {
+        let configuration = json!({ "TargetValue": 60.0, "PredefinedMetricSpecification": metric });
+        let wish = json!({
+            "PolicyName": name, "PolicyType": "TargetTrackingScaling",
+            "TargetTrackingScalingPolicyConfiguration": configuration
+        });
+        scaling(&caller, "PutScalingPolicy", wish).map_err(|error| error.message)
+    };
+    let metric = |kind: &str| json!({ "PredefinedMetricType": kind });
+    assert!(put("a", metric("Mood")).expect_err("refused").contains("at 'predefinedMetricType'"));
+    let requests = put("a", metric("ALBRequestCountPerTarget")).expect_err("refused");
+    assert!(requests.starts_with("ResourceLabel is required"), "{requests}");
+    put("a", metric("ECSServiceAverageCPUUtilization")).expect("made");
+    put("a", metric("ECSServiceAverageCPUUtilization")).expect("updated");
+    put("b", metric("ECSServiceAverageMemoryUtilization")).expect("made");
+    assert_eq!(
+        put("b", metric("ECSServiceAverageCPUUtilization")).expect_err("refused"),
+        "Only one TargetTrackingScaling policy for a given metric specification is allowed."
+    );
+}
+
+#[test]
+fn namespaces_dimensions_and_pages_are_checked() {
+    let caller = caller();
+    let limits = |namespace: &str, dimension: &str| {
+        let target = json!({
+            "ServiceNamespace": namespace, "ResourceId": "some/thing", "ScalableDimension": dimension,
+            "MinCapacity": 1, "MaxCapacity": 2
+        });
+        scaling(&caller, "RegisterScalableTarget", target)
+    };
+    limits("workspaces", "workspaces:workspacespool:DesiredUserSessions").expect("made");
+    for (namespace, dimension) in [("dynamodb", "ecs:service:DesiredCount"), ("ecs", "ecs:mood")] {
+        assert_eq!(limits(namespace, dimension).expect_err("refused").code, "ValidationException");
+    }
+    for kind in ["ScalableTargets", "ScalingPolicies", "ScheduledActions", "ScalingActivities"] {
+        for wrong in
+            [json!({ "ServiceNamespace": "mood" }), json!({ "MaxResults": 51 }), json!({ "MaxResults": 0 })]
+        {
+            let refused = scaling(&caller, &format!("Describe{kind}"), wrong).expect_err("refused");
+            assert_eq!(refused.code, "ValidationException", "{kind}");
+        }
+    }
+}
