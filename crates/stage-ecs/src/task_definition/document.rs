@@ -14,6 +14,9 @@ use crate::{EcsInputs, Names};
 const EXECUTION_ROLE: &str = "${execution_role_arn}";
 const TASK_ROLE: &str = "${task_role_arn}";
 
+/// What a plan calls the architecture.
+pub(super) const ARCHITECTURE: &str = "architecture";
+
 /// The input of RegisterTaskDefinition, but for roles and tags.
 pub(super) struct Document {
     content: Value,
@@ -89,7 +92,9 @@ impl Document {
     pub(super) fn details(&self) -> Vec<Detail> {
         let containers = self.content["containerDefinitions"].as_array();
         let container = containers.and_then(|all| all.iter().find(|one| one["name"] == *self.container));
-        container.map(shown::wanted).unwrap_or_default()
+        let mut details = container.map(shown::wanted).unwrap_or_default();
+        details.push((ARCHITECTURE, self.content["runtimePlatform"]["cpuArchitecture"].clone()));
+        details
     }
 
     /// The ARNs of execution role and task role, once both are known.

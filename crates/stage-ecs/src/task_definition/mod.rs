@@ -20,7 +20,7 @@ use pipeline_sdk::{
 
 use crate::cluster::{sdk_tags, tags_of};
 use crate::{EcsInputs, Names, is_refused};
-use document::Document;
+use document::{ARCHITECTURE, Document};
 
 pub(crate) const KIND: &str = "ecs:taskdefinition";
 
@@ -127,6 +127,7 @@ impl TaskDefinition {
             "fingerprint": fingerprint,
             "tags": tags,
             "arn": arn,
+            ARCHITECTURE: found.runtime_platform().and_then(|it| it.cpu_architecture()).map(|it| it.as_str()),
         }));
         for (name, detail) in container.map(shown::registered).into_iter().flatten() {
             attributes.set(name, detail);

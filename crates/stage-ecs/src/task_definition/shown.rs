@@ -21,12 +21,18 @@ pub(super) fn wanted(container: &Value) -> Vec<Detail> {
     let hidden =
         |value: Value| if is_unknown(&value) { value } else { digest(value.as_str().unwrap_or_default()) };
     let environment = pairs("environment", "value").into_iter().map(|(name, value)| (name, hidden(value)));
-    details(
-        environment.map(|(name, value)| (name.to_owned(), value)).collect(),
-        pairs("secrets", "valueFrom").into_iter().map(|(name, from)| (name.to_owned(), from)).collect(),
-        container["command"].clone(),
-        container["entryPoint"].clone(),
-    )
+    let secrets = pairs("secrets", "valueFrom").into_iter();
+    let ports = container["portMappings"].as_array().into_iter().flatten();
+    details(Shown {
+        name: container["name"].clone(),
+        ports: ports.map(|mapping| mapping["containerPort"].clone()).collect(),
+        environment: environment.map(|(name, value)| (name.to_owned(), value)).collect(),
+        secrets: secrets.map(|(name, from)| (name.to_owned(), from)).collect(),
+        command: container["command"].clone(),
+        entry_point: container["entryPoint"].clone(),
+        stop_timeout: container["stopTimeout"].clone(),
+        log_group: container["logConfiguration"]["options"][LOG_GROUP].clone(),
+    })
 }
 
 /// Of one that was registered.
@@ -36,29 +42,47 @@ pub(super) fn registered(container: &ContainerDefinition) -> Vec<Detail> {
         (variable.name().unwrap_or_default().to_owned(), value)
     });
     let secrets = container.secrets().iter();
-    details(
-        environment.collect(),
-        secrets.map(|secret| (secret.name().to_owned(), json!(secret.value_from()))).collect(),
-        json!(container.command()),
-        json!(container.entry_point()),
-    )
+    let log = container.log_configuration().and_then(|log| log.options());
+    details(Shown {
+        name: json!(container.name()),
+        ports: container.port_mappings().iter().map(|mapping| json!(mapping.container_port())).collect(),
+        environment: environment.collect(),
+        secrets: secrets.map(|secret| (secret.name().to_owned(), json!(secret.value_from()))).collect(),
+        command: json!(container.command()),
+        entry_point: json!(container.entry_point()),
+        stop_timeout: json!(container.stop_timeout()),
+        log_group: json!(log.and_then(|options| options.get(LOG_GROUP))),
+    })
 }
 
-fn details(
+/// Where the log driver finds its log group.
+const LOG_GROUP: &str = "awslogs-group";
+
+struct Shown {
+    name: Value,
+    ports: Vec<Value>,
     environment: Map<String, Value>,
     secrets: Map<String, Value>,
     command: Value,
     entry_point: Value,
-) -> Vec<Detail> {
+    stop_timeout: Value,
+    log_group: Value,
+}
+
+fn details(shown: Shown) -> Vec<Detail> {
     let unless_empty = |list: Value| match list {
         Value::Array(items) if items.is_empty() => Value::Null,
         list => list,
     };
     vec![
-        ("environment", Value::Object(environment)),
-        ("secrets", Value::Object(secrets)),
-        ("command", unless_empty(command)),
-        ("entry_point", unless_empty(entry_point)),
+        ("container", shown.name),
+        ("ports", unless_empty(Value::Array(shown.ports))),
+        ("environment", Value::Object(shown.environment)),
+        ("secrets", Value::Object(shown.secrets)),
+        ("command", unless_empty(shown.command)),
+        ("entry_point", unless_empty(shown.entry_point)),
+        ("stop_timeout", shown.stop_timeout),
+        ("log_group", shown.log_group),
     ]
 }
 
@@ -69,7 +93,7 @@ fn digest(value: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_ecs::types::{KeyValuePair, Secret};
+    use aws_sdk_ecs::types::{KeyValuePair, LogConfiguration, LogDriver, PortMapping, Secret};
     use pipeline_sdk::Unknown;
 
     use super::*;
@@ -77,6 +101,10 @@ mod tests {
     #[test]
     fn what_is_registered_is_shown_as_what_was_wanted() {
         let document = json!({
+            "name": "app",
+            "portMappings": [{ "containerPort": 8080, "hostPort": 8080 }],
+            "stopTimeout": 30,
+            "logConfiguration": { "logDriver": "awslogs", "options": { "awslogs-group": "/ecs/web" } },
             "environment": [{ "name": "LEVEL", "value": "info" }, { "name": "EMPTY", "value": "" }],
             "secrets": [{ "name": "TOKEN", "valueFrom": "arn:aws:ssm:::parameter/token" }],
             "command": ["serve"],
@@ -84,7 +112,12 @@ mod tests {
         });
         let variable = |name, value| KeyValuePair::builder().name(name).value(value).build();
         let secret = Secret::builder().name("TOKEN").value_from("arn:aws:ssm:::parameter/token");
+        let log = LogConfiguration::builder().log_driver(LogDriver::Awslogs).options(LOG_GROUP, "/ecs/web");
         let container = ContainerDefinition::builder()
+            .name("app")
+            .port_mappings(PortMapping::builder().container_port(8080).build())
+            .stop_timeout(30)
+            .log_configuration(log.build().expect("complete"))
             .environment(variable("EMPTY", ""))
             .environment(variable("LEVEL", "info"))
             .secrets(secret.build().expect("complete"))
@@ -98,6 +131,6 @@ mod tests {
     fn a_value_that_is_not_known_yet_is_shown_as_that() {
         let unknown = Unknown::new("stages.database.url").to_value();
         let document = json!({ "environment": [{ "name": "URL", "value": unknown }] });
-        assert_eq!(wanted(&document)[0], ("environment", json!({ "URL": unknown })));
+        assert!(wanted(&document).contains(&("environment", json!({ "URL": unknown }))));
     }
 }
