@@ -49,6 +49,15 @@ fn a_number_that_aws_does_not_take() {
 }
 
 #[test]
+fn a_word_where_a_table_could_be() {
+    insta::assert_snapshot!(said(
+        "[stages.deployment]\nuses = \"codedeploy\"\ncluster = \"c\"\nservice = \"s\"\n\
+         task_definition = \"t\"\ncontainer_name = \"app\"\nproduction_listener_arn = \"l\"\n\
+         target_groups = [\"blue\", \"green\"]\ntraffic = \"linear\"\n"
+    ));
+}
+
+#[test]
 fn an_unknown_key() {
     insta::assert_snapshot!(said("[stages.registry]\nuses = \"ecr\"\nscan_on_puhs = true\n"));
 }

@@ -161,6 +161,10 @@ impl<'a> Walker<'a> {
             let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             return self.report(Place::Value, format!("{} has exactly one of {names}", self.subject()), None);
         }
+        if let Some(help) = self.no_word(branches, &names, value) {
+            let message = format!("{} cannot be `{}`", self.subject(), plain(value));
+            return self.report(Place::Value, message, Some(help));
+        }
         let mut best: Option<Vec<Violation>> = None;
         for branch in branches {
             let mut attempt = Walker { root: self.root, path: self.path.clone(), found: Vec::new() };
@@ -169,13 +173,31 @@ impl<'a> Walker<'a> {
                 return;
             }
             let is_null = branch.get("type").and_then(Value::as_str) == Some("null");
+            // Of a choice there is one branch at least that is neither: it would be an enumeration otherwise.
+            let is_word = is_null || choices(self.root, self.resolve(branch)).is_some();
             // The branch that the value got furthest into tells most.
             let depth = |found: &[Violation]| found.iter().map(|v| v.path.len()).max().unwrap_or(0);
-            if !is_null && best.as_ref().is_none_or(|known| depth(&attempt.found) > depth(known)) {
+            if !is_word && best.as_ref().is_none_or(|known| depth(&attempt.found) > depth(known)) {
                 best = Some(attempt.found);
             }
         }
         self.found.extend(best.unwrap_or_default());
+    }
+
+    /// What is possible in the place of a scalar that is none of the words in `branches`. `None` where it is one, and
+    /// where a branch without words takes its type: that branch tells more. `keys` are those of the tables.
+    fn no_word(&self, branches: &'a [Value], keys: &[&str], value: &Value) -> Option<String> {
+        let (mut words, mut forms) = (Vec::new(), Vec::new());
+        for branch in branches.iter().map(|branch| self.resolve(branch)) {
+            match (choices(self.root, branch), branch.get("type").and_then(Value::as_str)) {
+                (Some(choices), _) => words.extend(choices),
+                (None, Some(name)) if !is_of_type(name, value) => forms.push(name),
+                (None, _) => return None,
+            }
+        }
+        let known = words.is_empty() || words.contains(&value);
+        (!known && !value.is_array() && !value.is_object())
+            .then(|| possible(&plain(value), &words, &forms, keys))
     }
 
     fn number(&mut self, schema: &Value, value: &Value) {
@@ -349,6 +371,26 @@ fn quoted_number(wanted: &[&str], value: &Value) -> Option<String> {
     }
 }
 
+/// Help for a word that is none of `words`: the nearest of them, else all that is possible. A table has one of `keys`.
+fn possible(wrong: &str, words: &[&Value], forms: &[&str], keys: &[&str]) -> String {
+    let words: Vec<String> = words.iter().filter(|word| !word.is_null()).map(|word| plain(word)).collect();
+    if let Some(near) = suggestion::nearest(wrong, words.iter().map(String::as_str)) {
+        return format!("did you mean `{near}`?");
+    }
+    let quoted = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let mut forms: Vec<String> = forms
+        .iter()
+        .filter(|form| **form != "null")
+        .map(|form| match (*form, keys.split_last()) {
+            ("object", Some((last, []))) => format!("a table with `{last}`"),
+            ("object", Some((last, first))) => format!("a table with `{}` or `{last}`", first.join("`, `")),
+            (form, _) => article(form),
+        })
+        .collect();
+    forms.dedup();
+    forms.into_iter().fold(format!("possible: {quoted}"), |text, form| format!("{text}, or {form}"))
+}
+
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -363,12 +405,13 @@ mod tests {
         check(schema, &value).iter().map(ToString::to_string).collect()
     }
 
+    fn variant(name: &str) -> Value {
+        let properties = json!({ name: { "type": "integer" } });
+        json!({ "type": "object", "properties": properties, "required": [name], "additionalProperties": false })
+    }
+
     #[test]
     fn an_enum_has_exactly_one_of_its_variants() {
-        let variant = |name: &str| {
-            let properties = json!({ name: { "type": "integer" } });
-            json!({ "type": "object", "properties": properties, "required": [name], "additionalProperties": false })
-        };
         let schema = json!({ "oneOf": [variant("canary"), variant("linear"), { "const": "all_at_once" }] });
         let said =
             |value: Value| check(&schema, &value).iter().map(|v| v.message.clone()).collect::<Vec<_>>();
@@ -376,6 +419,31 @@ mod tests {
         for wrong in [json!({ "canary": 1, "linear": 2 }), json!({ "canari": 1 }), json!({})] {
             assert_eq!(said(wrong), ["the value has exactly one of `canary`, `linear`"]);
         }
+    }
+
+    #[test]
+    fn a_word_that_is_none_is_answered_with_the_words_and_the_other_forms() {
+        let traffic = json!({ "oneOf": [variant("canary"), { "const": "all_at_once" }, variant("linear")] });
+        assert!(messages(&traffic, json!("all_at_once")).is_empty());
+        assert_eq!(
+            messages(&traffic, json!("linear")),
+            ["the value cannot be `linear` (possible: `all_at_once`, or a table with `canary` or `linear`)"]
+        );
+        assert_eq!(
+            messages(&traffic, json!("all_at_onc")),
+            ["the value cannot be `all_at_onc` (did you mean `all_at_once`?)"]
+        );
+        assert_eq!(messages(&traffic, json!([1])), ["the value must be a table, not a list"]);
+        let number = json!({ "type": "integer", "maximum": 9 });
+        let count = json!({ "anyOf": [{ "enum": ["auto", "none"] }, number, { "type": "null" }] });
+        for right in [json!("auto"), json!(9), json!(null)] {
+            assert!(messages(&count, right).is_empty());
+        }
+        assert_eq!(
+            messages(&count, json!("many")),
+            ["the value cannot be `many` (possible: `auto`, `none`, or an integer)"]
+        );
+        assert_eq!(messages(&count, json!(10)), ["the value cannot be 10 (the most is 9)"]);
     }
 
     #[test]
