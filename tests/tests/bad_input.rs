@@ -63,6 +63,11 @@ fn an_unknown_key() {
 }
 
 #[test]
+fn an_unknown_key_that_is_none_of_the_kind() {
+    insta::assert_snapshot!(said("[stages.registry]\nuses = \"ecr\"\ntimout = \"10m\"\n"));
+}
+
+#[test]
 fn an_unknown_stage() {
     insta::assert_snapshot!(said("[stages.registry]\nuses = \"ecrr\"\n"));
 }

@@ -12,6 +12,7 @@ use super::document::{self, Entry, Span, Table, table_value};
 use super::error::ConfigError;
 use super::nodes::{Findings, Kinds, Site, report_violations};
 use super::outline::OUTLINE;
+use super::schema::Written;
 use super::{
     Definition, LoadOptions, NotifierConfig, OnFailure, Source, StageConfig, StageLimits, environment,
     suggestion,
@@ -31,7 +32,8 @@ const NOTIFIER_KEYS: [&str; 3] = ["uses", "isolation", "required"];
 pub(super) fn load(text: &str, path: &Path, options: &LoadOptions) -> Result<Definition, Vec<ConfigError>> {
     let root = document::parse(text)?;
     let mut found = Findings::default();
-    report_violations(&OUTLINE, &Value::Object(table_value(&root)), &root, 0..0, &mut found.errors);
+    let whole = Value::Object(table_value(&root));
+    report_violations(&OUTLINE, (&whole, Written::default()), &root, 0..0, &mut found.errors);
     let pipeline = root.get("pipeline");
     let setting = |key: &str| pipeline.and_then(|entry| Some(&entry.node.table()?.get(key)?.node));
     let environment = environment::select(&root, pipeline, options, &mut found.errors);

@@ -19,7 +19,7 @@ use indexmap::IndexMap;
 use pipeline_sdk::{Inputs, Isolation, PipelineId, Redactor, Registry, Schema, StageName, Value};
 
 pub use error::{ConfigError, ConfigErrors};
-pub(crate) use schema::{check, property};
+pub(crate) use schema::{Written, check, property};
 
 use crate::expression::{Scope, Template};
 use crate::graph::Graph;

@@ -7,7 +7,7 @@ use pipeline_sdk::{Manifest, Map, Unknown, Value};
 
 use super::document::{Content, Node, Span, Table};
 use super::error::ConfigError;
-use super::schema::{self, Place, Step};
+use super::schema::{self, Place, Step, Written};
 use super::suggestion;
 use crate::expression::{ROOTS, Reference, Scope, Template};
 use crate::git;
@@ -64,7 +64,8 @@ impl Site<'_> {
             read.values.insert(key.clone(), value);
         }
         let value = Value::Object(read.values.clone());
-        report_violations(schema, &value, table, header.1, &mut found.errors);
+        let written = Written { reserved };
+        report_violations(schema, (&value, written), table, header.1, &mut found.errors);
         read
     }
 
@@ -188,12 +189,12 @@ fn expression_error(error: &str, span: Span) -> ConfigError {
 /// itself is named.
 pub(super) fn report_violations(
     schema: &Value,
-    value: &Value,
+    (value, written): (&Value, Written<'_>),
     table: &Table,
     header: Span,
     errors: &mut Vec<ConfigError>,
 ) {
-    for violation in schema::check(schema, value) {
+    for violation in schema::check(schema, value, written) {
         let (span, label) = match violation.place {
             Place::Value => (locate(table, &violation.path, false, &header), "this value"),
             Place::Key => (locate(table, &violation.path, true, &header), "this key"),

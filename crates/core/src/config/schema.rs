@@ -70,15 +70,23 @@ fn only_key(schema: &Value) -> Option<&str> {
     (closed && schema.get("properties")?.as_object()?.len() == 1).then_some(required.as_str()?)
 }
 
+/// What the file says of a value that the value itself does not show.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Written<'a> {
+    /// Keys that can stand beside those of the schema, at the root.
+    pub(crate) reserved: &'a [&'a str],
+}
+
 /// All violations of `schema` in `value`.
-pub(crate) fn check(schema: &Value, value: &Value) -> Vec<Violation> {
-    let mut walker = Walker { root: schema, path: Vec::new(), found: Vec::new() };
+pub(crate) fn check(schema: &Value, value: &Value, written: Written<'_>) -> Vec<Violation> {
+    let mut walker = Walker { root: schema, written, path: Vec::new(), found: Vec::new() };
     walker.value(schema, value);
     walker.found
 }
 
 struct Walker<'a> {
     root: &'a Value,
+    written: Written<'a>,
     path: Vec<Step>,
     found: Vec<Violation>,
 }
@@ -167,7 +175,7 @@ impl<'a> Walker<'a> {
         }
         let mut best: Option<Vec<Violation>> = None;
         for branch in branches {
-            let mut attempt = Walker { root: self.root, path: self.path.clone(), found: Vec::new() };
+            let mut attempt = Walker { path: self.path.clone(), found: Vec::new(), ..*self };
             attempt.value(branch, value);
             if attempt.found.is_empty() {
                 return;
@@ -249,6 +257,7 @@ impl<'a> Walker<'a> {
         let Some(fields) = value.as_object() else { return };
         let properties = schema.get("properties").and_then(Value::as_object);
         let others = schema.get("additionalProperties");
+        let reserved = if self.path.is_empty() { self.written.reserved } else { &[] };
         let closed = match others {
             None => properties.is_some() || self.path.is_empty(),
             Some(others) => others == &Value::Bool(false),
@@ -259,7 +268,8 @@ impl<'a> Walker<'a> {
                 (Some(property), _) => self.value(property, field),
                 (None, Some(others)) if !closed => self.value(others, field),
                 (None, _) if closed => {
-                    let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
+                    let own = properties.into_iter().flatten().map(|(name, _)| name.as_str());
+                    let known = own.chain(reserved.iter().copied());
                     let help = suggestion::help("keys", key, known);
                     self.report(Place::Key, format!("unknown key `{key}`"), Some(help));
                 }
@@ -402,7 +412,7 @@ mod tests {
     use super::*;
 
     fn messages(schema: &Value, value: Value) -> Vec<String> {
-        check(schema, &value).iter().map(ToString::to_string).collect()
+        check(schema, &value, Written::default()).iter().map(ToString::to_string).collect()
     }
 
     fn variant(name: &str) -> Value {
@@ -413,8 +423,7 @@ mod tests {
     #[test]
     fn an_enum_has_exactly_one_of_its_variants() {
         let schema = json!({ "oneOf": [variant("canary"), variant("linear"), { "const": "all_at_once" }] });
-        let said =
-            |value: Value| check(&schema, &value).iter().map(|v| v.message.clone()).collect::<Vec<_>>();
+        let said = |value: Value| messages(&schema, value);
         assert!(said(json!({ "canary": 1 })).is_empty() && said(json!("all_at_once")).is_empty());
         for wrong in [json!({ "canary": 1, "linear": 2 }), json!({ "canari": 1 }), json!({})] {
             assert_eq!(said(wrong), ["the value has exactly one of `canary`, `linear`"]);
@@ -475,6 +484,19 @@ mod tests {
                 ["the value cannot be `htps` (did you mean `https`?)"]
             );
         }
+    }
+
+    #[test]
+    fn a_key_of_the_program_is_suggested_where_it_can_stand() {
+        let inside = json!({ "type": "object", "properties": { "d": { "type": "integer" } } });
+        let schema =
+            json!({ "type": "object", "properties": { "stop_timeout": { "type": "integer" }, "b": inside } });
+        let written = Written { reserved: &["uses", "timeout"] };
+        let violations = check(&schema, &json!({ "timout": "1m", "b": { "timout": 1 } }), written);
+        assert_eq!(
+            violations.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["unknown key `timout` (did you mean `timeout`?)", "unknown key `timout` (keys: `d`)"]
+        );
     }
 
     #[test]

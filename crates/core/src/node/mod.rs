@@ -13,7 +13,7 @@ use pipeline_sdk::{
 pub(crate) use build::Nodes;
 
 use crate::backoff::Jitter;
-use crate::config::{Definition, StageLimits, check};
+use crate::config::{Definition, StageLimits, Written, check};
 use crate::events::Emitter;
 use crate::expression::{OutputsOf, Template};
 use crate::recorder::RunRecorder;
@@ -133,7 +133,7 @@ impl Node {
         }
         let values = Value::Object(values);
         if let (Some(index), true) = (self.source.place(), refers) {
-            let violations = check(&definition.stages[index].schema, &values);
+            let violations = check(&definition.stages[index].schema, &values, Written::default());
             if let Some(violation) = violations.first() {
                 return Err(StageError::input(violation.field(), violation.to_string()));
             }

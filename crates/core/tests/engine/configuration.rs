@@ -84,6 +84,8 @@ says! {
     duplicate: "[stages.a]\nuses = \"ecr\"\nuses = \"ecr\"\n";
     wrong_type: "[stages.a]\nuses = \"image\"\nrepository_url = 5\nport = \"80\"\nlabels = { a = 1 }\n";
     unknown_key: "[stage.a]\nuses = \"ecr\"\n[stages.b]\nuses = \"ecr\"\nscan_on_psuh = true\n";
+    unknown_key_of_the_program: "[stages.a]\nuses = \"ecr\"\ntimout = \"1m\"\nned = []\nretries = 2\n\
+            [notify.slack]\nuses = \"slack\"\nwebhook = \"x\"\nrequird = true\nisolaton = \"none\"\n";
     missing_input: "[stages.image]\nuses = \"image\"\n\n[stages.other]\nneeds = []\n";
     unknown_kinds: "[stages.a]\nuses = \"ecs\"\n[notify.b]\nuses = \"slak\"\n";
     unknown_needs: "[stages.registry]\nuses = \"ecr\"\n[stages.b]\nuses = \"ecr\"\nneeds = [\"registri\"]\n";
