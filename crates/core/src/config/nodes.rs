@@ -64,7 +64,7 @@ impl Site<'_> {
             read.values.insert(key.clone(), value);
         }
         let value = Value::Object(read.values.clone());
-        let written = Written { reserved };
+        let written = Written { reserved, templates: Some(&read.templates) };
         report_violations(schema, (&value, written), table, header.1, &mut found.errors);
         read
     }

@@ -5,9 +5,11 @@
 
 use std::fmt;
 
+use indexmap::IndexMap;
 use pipeline_sdk::{Value, is_unknown};
 
 use super::suggestion;
+use crate::expression::{Expression, Template};
 
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,24 @@ fn only_key(schema: &Value) -> Option<&str> {
 pub(crate) struct Written<'a> {
     /// Keys that can stand beside those of the schema, at the root.
     pub(crate) reserved: &'a [&'a str],
+    /// The entries at the root with their expressions.
+    pub(crate) templates: Option<&'a IndexMap<String, Template>>,
+}
+
+impl<'a> Written<'a> {
+    /// The expression that is written where the value at `path` is.
+    fn expression(&self, path: &[Step]) -> Option<&'a Expression> {
+        let Some((Step::Key(first), rest)) = path.split_first() else { return None };
+        let inside = |template: &'a Template, step: &Step| match (template, step) {
+            (Template::List(items), Step::Index(index)) => items.get(*index),
+            (Template::Map(fields), Step::Key(key)) => fields.get(key),
+            _ => None,
+        };
+        match rest.iter().try_fold(self.templates?.get(first)?, inside)? {
+            Template::Expression(expression) => Some(expression),
+            _ => None,
+        }
+    }
 }
 
 /// All violations of `schema` in `value`.
@@ -144,7 +164,10 @@ impl<'a> Walker<'a> {
         let wanted: Vec<_> = names.iter().filter(|name| **name != "null").map(|name| article(name)).collect();
         let wanted = wanted.join(" or ");
         let message = format!("{} must be {wanted}, not {}", self.subject(), article(type_name(value)));
-        let help = quoted_number(&names, value);
+        let help = match self.written.expression(&self.path) {
+            Some(expression) => converted(&names, value, expression),
+            None => quoted_number(&names, value),
+        };
         self.report(Place::Value, message, help);
         false
     }
@@ -401,6 +424,21 @@ fn possible(wrong: &str, words: &[&Value], forms: &[&str], keys: &[&str]) -> Str
     forms.into_iter().fold(format!("possible: {quoted}"), |text, form| format!("{text}, or {form}"))
 }
 
+/// The same slip in what an expression gives. To write the value out would lose the reference.
+fn converted(wanted: &[&str], value: &Value, expression: &Expression) -> Option<String> {
+    let (what, filter) = match value {
+        Value::String(text) if wanted.contains(&"integer") && text.parse::<i64>().is_ok() => {
+            ("an integer", "int")
+        }
+        Value::String(text) if wanted.contains(&"number") && text.parse::<f64>().is_ok() => {
+            ("a number", "float")
+        }
+        Value::Number(_) | Value::Bool(_) if wanted.contains(&"string") => ("a string", "string"),
+        _ => return None,
+    };
+    Some(format!("make it {what}: `{}`", expression.filtered(filter)?))
+}
+
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -491,7 +529,7 @@ mod tests {
         let inside = json!({ "type": "object", "properties": { "d": { "type": "integer" } } });
         let schema =
             json!({ "type": "object", "properties": { "stop_timeout": { "type": "integer" }, "b": inside } });
-        let written = Written { reserved: &["uses", "timeout"] };
+        let written = Written { reserved: &["uses", "timeout"], ..Written::default() };
         let violations = check(&schema, &json!({ "timout": "1m", "b": { "timout": 1 } }), written);
         assert_eq!(
             violations.iter().map(ToString::to_string).collect::<Vec<_>>(),

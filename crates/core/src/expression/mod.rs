@@ -7,4 +7,4 @@ mod template;
 
 pub(crate) use reference::{ROOTS, Reference};
 pub(crate) use scope::{OutputsOf, Scope};
-pub(crate) use template::Template;
+pub(crate) use template::{Expression, Template};

@@ -203,6 +203,14 @@ impl Expression {
         Ok(Resolved { value, sealed })
     }
 
+    /// The same with `filter` behind it, if it is one expression and no text around any.
+    pub(crate) fn filtered(&self, filter: &str) -> Option<String> {
+        let code = single(&self.source)?.trim();
+        // A filter takes only what is nearest to it.
+        let code = if self.form == Form::Reference { code.to_owned() } else { format!("({code})") };
+        Some(format!("{OPEN} {code} | {filter} {CLOSE}"))
+    }
+
     /// Environment variables are how secrets come in, so none of them is written down.
     fn is_sealed(&self) -> bool {
         self.secret || self.references.iter().any(|reference| matches!(reference, Reference::Env(_)))

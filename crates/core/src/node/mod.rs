@@ -133,7 +133,8 @@ impl Node {
         }
         let values = Value::Object(values);
         if let (Some(index), true) = (self.source.place(), refers) {
-            let violations = check(&definition.stages[index].schema, &values, Written::default());
+            let written = Written { templates: Some(templates), ..Written::default() };
+            let violations = check(&definition.stages[index].schema, &values, written);
             if let Some(violation) = violations.first() {
                 return Err(StageError::input(violation.field(), violation.to_string()));
             }

@@ -83,6 +83,9 @@ says! {
     syntax: "[stages.image\nuses = \"image\"\n";
     duplicate: "[stages.a]\nuses = \"ecr\"\nuses = \"ecr\"\n";
     wrong_type: "[stages.a]\nuses = \"image\"\nrepository_url = 5\nport = \"80\"\nlabels = { a = 1 }\n";
+    wrong_type_of_an_expression: "[vars]\nport = 8080\ntext = \"80\"\n[stages.a]\nuses = \"image\"\n\
+            repository_url = \"${{ var.port }}\"\nport = \"${{ var.text }}\"\n\
+            labels = { a = \"${{ var.port + 1 }}\", b = 1 }\n";
     unknown_key: "[stage.a]\nuses = \"ecr\"\n[stages.b]\nuses = \"ecr\"\nscan_on_psuh = true\n";
     unknown_key_of_the_program: "[stages.a]\nuses = \"ecr\"\ntimout = \"1m\"\nned = []\nretries = 2\n\
             [notify.slack]\nuses = \"slack\"\nwebhook = \"x\"\nrequird = true\nisolaton = \"none\"\n";
@@ -161,6 +164,23 @@ tag = "${{ 'stages.a-b.c' }}"
     let order: Vec<_> = pipeline.stages().map(|(name, kind)| (name.as_str(), kind)).collect();
     assert_eq!(order, [("load-balancer", "image"), ("b", "image")]);
     assert_eq!(pipeline.id().canonical(), "hello-production");
+}
+
+#[test]
+fn a_filter_gives_a_value_the_type_that_is_wanted() {
+    let text = r#"
+[pipeline]
+name = "hello"
+[vars]
+port = 8080
+text = "80"
+[stages.a]
+uses = "image"
+repository_url = "${{ var.port | string }}"
+port = "${{ var.text | int }}"
+labels = { a = "${{ (var.port + 1) | string }}" }
+"#;
+    assert!(Pipeline::parse(text, Path::new("pipeline.toml"), &options()).is_ok());
 }
 
 #[test]
