@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pipeline_core::GivenVar;
 use pipeline_plugin_host::Trust;
 use serde::{Deserialize, Serialize};
 
@@ -114,10 +115,8 @@ impl FileOptions {
     }
 
     /// The variables from the environment and from the command line, which goes before it.
-    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
-        let environment = std::env::vars()
-            .filter_map(|(name, value)| Some((name.strip_prefix(VARIABLE_PREFIX)?.to_owned(), value)));
-        environment.chain(self.vars.iter().cloned()).collect()
+    pub(crate) fn variables(&self) -> BTreeMap<String, GivenVar> {
+        given(std::env::vars(), &self.vars)
     }
 }
 
@@ -128,6 +127,21 @@ fn quoted(value: &str) -> Cow<'_, str> {
         true => Cow::Borrowed(value),
         false => Cow::Owned(format!("'{}'", value.replace('\'', "'\\''"))),
     }
+}
+
+/// The variables in `environment`, and those of the command line in their places.
+fn given(
+    environment: impl Iterator<Item = (String, String)>,
+    options: &[(String, String)],
+) -> BTreeMap<String, GivenVar> {
+    let environment = environment.filter_map(|(origin, text)| {
+        let name = origin.strip_prefix(VARIABLE_PREFIX)?.to_owned();
+        Some((name, GivenVar { text, origin }))
+    });
+    let options = options
+        .iter()
+        .map(|(name, text)| (name.clone(), GivenVar { text: text.clone(), origin: format!("--var {name}") }));
+    environment.chain(options).collect()
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -417,6 +431,16 @@ fn speed(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_says_where_it_was_given() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let environment = [pair("PIPELINE_VAR_a", "1"), pair("PIPELINE_VAR_b", "2"), pair("HOME", "/")];
+        let given = given(environment.into_iter(), &[pair("b", "3")]);
+        let given: Vec<_> =
+            given.iter().map(|(name, var)| (name.as_str(), var.origin.as_str(), var.text.as_str())).collect();
+        assert_eq!(given, [("a", "PIPELINE_VAR_a", "1"), ("b", "--var b", "3")]);
+    }
 
     #[test]
     fn durations_are_a_number_and_a_unit() {

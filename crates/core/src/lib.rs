@@ -27,7 +27,7 @@ mod store;
 
 pub use cancel::Cancellation;
 pub use config::suggestion::help as suggestion;
-pub use config::{ConfigError, ConfigErrors, LoadOptions, OnFailure, Pipeline};
+pub use config::{ConfigError, ConfigErrors, GivenVar, LoadOptions, OnFailure, Pipeline};
 pub use events::EventSink;
 pub use failure::StageFailure;
 pub use journal::{

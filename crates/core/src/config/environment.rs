@@ -6,7 +6,7 @@ use pipeline_sdk::{Map, StageName, Value};
 
 use super::document::{Entry, Node, Table};
 use super::error::ConfigError;
-use super::{LoadOptions, suggestion};
+use super::{GivenVar, LoadOptions, suggestion};
 
 /// The environment of a file that names none.
 const DEFAULT: &str = "local";
@@ -57,7 +57,7 @@ pub(super) fn overlaid(root: &Table, environment: &str, section: &str) -> Table 
 /// The variables of the file, then those of the caller.
 pub(super) fn variables(
     entries: &Table,
-    given: &BTreeMap<String, String>,
+    given: &BTreeMap<String, GivenVar>,
     errors: &mut Vec<ConfigError>,
 ) -> Map<String, Value> {
     let mut vars = Map::new();
@@ -83,14 +83,14 @@ pub(super) fn variables(
         }
         vars.insert(name.clone(), value);
     }
-    for (name, text) in given {
+    for (name, GivenVar { text, origin }) in given {
         match read_as(vars.get(name), text) {
             Some(value) => {
                 vars.insert(name.clone(), value);
             }
             None => {
                 let like = vars.get(name).map(Value::to_string).unwrap_or_default();
-                let message = format!("`--var {name}={text}` does not fit: the file has `{name} = {like}`");
+                let message = format!("`{origin}={text}` does not fit: the file has `{name} = {like}`");
                 errors.push(ConfigError::without_place(message).with_help("give a value of the same type"));
             }
         }

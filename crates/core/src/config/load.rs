@@ -277,12 +277,11 @@ fn cycle_error(cycle: &[usize], kinds: &Kinds<'_>, edges: &Edges) -> ConfigError
 /// A variable that is given and never used is a slip of the pen.
 fn report_unused_vars(root: &Table, scope: &Scope, options: &LoadOptions, found: &mut Findings) {
     let declared = environment::overlaid(root, &scope.pipeline.environment, "vars");
-    for name in
-        options.vars.keys().filter(|name| !declared.contains_key(*name) && !found.vars.contains(*name))
-    {
+    let unused = |name: &String| !declared.contains_key(name) && !found.vars.contains(name);
+    for (name, given) in options.vars.iter().filter(|(name, _)| unused(name)) {
         let names = declared.keys().map(String::as_str);
         let help = suggestion::help("variables", name, names);
-        let message = format!("`--var {name}=…` is given, and the file has no such variable");
+        let message = format!("`{}=…` is given, and the file has no such variable", given.origin);
         found.errors.push(ConfigError::without_place(message).with_help(help));
     }
 }

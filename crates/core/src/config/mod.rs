@@ -44,11 +44,20 @@ pub struct LoadOptions {
     /// Takes the place of `[pipeline] environment`.
     pub environment: Option<String>,
     /// Take the place of `[vars]`, by name. Texts are read as the type the variable has in the file.
-    pub vars: BTreeMap<String, String>,
+    pub vars: BTreeMap<String, GivenVar>,
     /// What `${{ env.NAME }}` sees.
     pub env: BTreeMap<String, String>,
     /// Takes the place of `[pipeline] parallelism`.
     pub parallelism: Option<usize>,
+}
+
+/// The value of a variable that does not come from the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenVar {
+    /// The value.
+    pub text: String,
+    /// What the user wrote before `=` and the value, such as `--var version`.
+    pub origin: String,
 }
 
 /// A pipeline that was read and checked, for one environment.

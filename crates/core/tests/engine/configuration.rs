@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
-use pipeline_core::{LoadOptions, Pipeline};
+use pipeline_core::{GivenVar, LoadOptions, Pipeline};
 use pipeline_sdk::{Isolation, Manifest, NotifierKind, Registry, StageError, StageKind, json};
 
 use crate::world::Lab;
@@ -110,18 +110,23 @@ says! {
     several: "parallelism = 0\non_failure = \"undo\"\n[stages.a]\nuses = \"image\"\nport = -1\nneeds = \"b\"\n";
 }
 
+fn given(name: &str, text: &str, origin: &str) -> (String, GivenVar) {
+    (name.to_owned(), GivenVar { text: text.to_owned(), origin: origin.to_owned() })
+}
+
 #[test]
 fn wrong_options() {
     let given = LoadOptions {
         environment: Some("prodution".to_owned()),
         vars: BTreeMap::from([
-            ("verison".to_owned(), "2".to_owned()),
-            ("count".to_owned(), "many".to_owned()),
+            given("verison", "2", "--var verison"),
+            given("count", "many", "--var count"),
+            given("size", "big", "PIPELINE_VAR_size"),
+            given("vision", "3", "PIPELINE_VAR_vision"),
         ]),
         ..options()
     };
-    let text =
-        "[pipeline]\nname = \"hello\"\n[vars]\nversion = \"1\"\ncount = 1\n[environments.production]\n";
+    let text = "[pipeline]\nname = \"hello\"\n[vars]\nversion = \"1\"\ncount = 1\nsize = 2\n[environments.production]\n";
     insta::assert_snapshot!(rendered(text, &given));
 }
 
@@ -155,7 +160,7 @@ tag = "${{ 'stages.a-b.c' }}"
 "#;
     let given = LoadOptions {
         environment: Some("production".to_owned()),
-        vars: BTreeMap::from([("port".to_owned(), "8080".to_owned())]),
+        vars: BTreeMap::from([given("port", "8080", "--var port")]),
         ..options()
     };
     let pipeline = Pipeline::parse(text, Path::new("pipeline.toml"), &given)
