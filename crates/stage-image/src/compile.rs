@@ -89,7 +89,11 @@ impl Compiler<'_, '_> {
                 .stages()
                 .filter_map(|stage| Some(&*stage.from.as_.as_ref()?.1.value))
                 .collect();
-            let message = format!("there is no stage `{target}`; the stages are: {}", names.join(", "));
+            let named = match names.as_slice() {
+                [] => "none of the stages has a name, which `FROM IMAGE AS NAME` gives".to_owned(),
+                names => format!("the stages are: {}", names.join(", ")),
+            };
+            let message = format!("there is no stage `{target}`; {named}");
             self.dockerfile.error(&(0..0), message)
         })
     }
@@ -343,6 +347,7 @@ mod tests {
             ("FROM scratch\nONBUILD RUN x\n", None),
             ("ARG IMAGE\nFROM ${IMAGE}\n", None),
             ("FROM scratch AS build\n", Some("test")),
+            ("FROM scratch\nFROM scratch\n", Some("test")),
         ];
         let messages: Vec<String> =
             wrong.iter().map(|(text, target)| compile(text, *target).expect_err(text).to_string()).collect();
