@@ -4,11 +4,12 @@ use std::io::{self, Write};
 
 use pipeline_core::{EngineError, Pipeline, State};
 use pipeline_plugin_host::is_plugin;
-use pipeline_sdk::{Manifest, Value};
+use pipeline_sdk::Value;
 
 use crate::arguments::{FileOptions, OutputsOptions, StagesOptions};
 use crate::exit::Exit;
 use crate::host;
+use crate::manifest;
 use crate::run::{self, CommandError, finish};
 use crate::state;
 
@@ -124,10 +125,10 @@ fn try_stages(options: &StagesOptions) -> io::Result<Exit> {
             Ok(Exit::Succeeded)
         }
         Some(kind) => match kinds().find(|(_, manifest)| manifest.kind == *kind) {
-            Some((_, manifest)) if options.markdown => {
-                write_markdown(&mut out, manifest).map(|()| Exit::Succeeded)
+            Some((_, kind)) if options.markdown => {
+                manifest::write_markdown(&mut out, kind).map(|()| Exit::Succeeded)
             }
-            Some((_, manifest)) => write_manifest(&mut out, manifest).map(|()| Exit::Succeeded),
+            Some((_, kind)) => manifest::write_text(&mut out, kind).map(|()| Exit::Succeeded),
             None => {
                 let known = kinds().map(|(_, manifest)| manifest.kind.as_ref());
                 let help = pipeline_core::suggestion("kinds", kind, known);
@@ -136,65 +137,4 @@ fn try_stages(options: &StagesOptions) -> io::Result<Exit> {
             }
         },
     }
-}
-
-/// One property of a schema, as people read it.
-struct Property<'a> {
-    name: &'a str,
-    required: bool,
-    default: Option<&'a Value>,
-    description: String,
-}
-
-fn properties(schema: &Value) -> Vec<Property<'_>> {
-    let required =
-        |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
-    let fields = schema["properties"].as_object().into_iter().flatten();
-    fields
-        .map(|(name, property)| Property {
-            name,
-            required: required(name),
-            default: property.get("default").filter(|value| !value.is_null()),
-            description: property["description"].as_str().unwrap_or_default().replace('\n', " "),
-        })
-        .collect()
-}
-
-pub(crate) fn write_manifest(out: &mut dyn Write, manifest: &Manifest) -> io::Result<()> {
-    writeln!(out, "{}: {}", manifest.kind, manifest.summary)?;
-    for (title, schema) in [("Inputs", &manifest.inputs), ("Outputs", &manifest.outputs)] {
-        let properties = properties(schema);
-        if properties.is_empty() {
-            continue;
-        }
-        writeln!(out, "\n{title}")?;
-        let width = properties.iter().map(|property| property.name.len()).max().unwrap_or(0);
-        for property in properties {
-            let needed = if property.required && title == "Inputs" { " (required)" } else { "" };
-            let default = property.default.map(|value| format!(" [{value}]")).unwrap_or_default();
-            writeln!(out, "  {:width$}  {}{default}{needed}", property.name, property.description)?;
-        }
-    }
-    Ok(())
-}
-
-fn write_markdown(out: &mut dyn Write, manifest: &Manifest) -> io::Result<()> {
-    writeln!(out, "## `{}`\n\n{}.", manifest.kind, manifest.summary)?;
-    for (title, schema) in [("Input", &manifest.inputs), ("Output", &manifest.outputs)] {
-        let properties = properties(schema);
-        if properties.is_empty() {
-            continue;
-        }
-        writeln!(out, "\n| {title} | Default | Meaning |\n| --- | --- | --- |")?;
-        for property in properties {
-            let default = match property.default {
-                Some(value) => format!("`{value}`"),
-                None if property.required && title == "Input" => "required".into(),
-                None => String::new(),
-            };
-            let meaning = property.description.replace('|', "\\|");
-            writeln!(out, "| `{}` | {default} | {meaning} |", property.name)?;
-        }
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ mod history;
 mod host;
 mod lock;
 mod look;
+mod manifest;
 mod plugin;
 mod render;
 mod run;

@@ -14,7 +14,7 @@ use pipeline_sdk::{Isolation, Value};
 use crate::arguments::{CheckPlugin, NewPlugin, PluginCommand, PluginLanguage, PluginOptions};
 use crate::exit::Exit;
 use crate::host;
-use crate::look;
+use crate::manifest;
 use crate::run::{CommandError, finish};
 
 /// How much of a hash is shown.
@@ -80,9 +80,9 @@ pub(crate) fn describe(plugin: &str) -> io::Result<Exit> {
     };
     let mut out = io::stdout().lock();
     writeln!(out, "{} {}", welcome.name, welcome.version)?;
-    for manifest in welcome.stages.iter().chain(&welcome.notifiers) {
+    for kind in welcome.stages.iter().chain(&welcome.notifiers) {
         writeln!(out)?;
-        look::write_manifest(&mut out, manifest)?;
+        manifest::write_text(&mut out, kind)?;
     }
     Ok(Exit::Succeeded)
 }
