@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use pipeline_core::{ConfigErrors, Pipeline};
 use pipeline_plugin_host::check::{Check, Outcome};
 use pipeline_plugin_host::{
-    Language, LockFile, LockState, PluginError, Plugins, TemplateError, Trust, check, platform, plugin_of,
-    serve, write_template,
+    Language, LockFile, LockState, PluginError, Plugins, TemplateError, Trust, check, kind_of, platform,
+    plugin_of, serve, write_template,
 };
-use pipeline_sdk::{Isolation, Value};
+use pipeline_sdk::{Isolation, Manifest, Value};
 
 use crate::arguments::{CheckPlugin, NewPlugin, PluginCommand, PluginLanguage, PluginOptions};
 use crate::exit::Exit;
@@ -71,20 +71,41 @@ pub(crate) fn host(library: &Path) -> Exit {
     }
 }
 
-/// Shows what a plugin has.
+/// Shows what a plugin has, or the one kind of it that `plugin` asks for.
 pub(crate) fn describe(plugin: &str) -> io::Result<Exit> {
     let plugins = host::plugins(PathBuf::new(), Trust::Asked);
     let welcome = match plugins.welcome(plugin, Isolation::Process) {
         Ok(welcome) => welcome,
         Err(error) => return Ok(finish(Err(PluginCommandError::from(error).into()), false)),
     };
+    let all = welcome.stages.iter().chain(&welcome.notifiers).collect();
+    let kinds = match asked_for(plugin, all) {
+        Ok(kinds) => kinds,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Ok(Exit::Usage);
+        }
+    };
     let mut out = io::stdout().lock();
     writeln!(out, "{} {}", welcome.name, welcome.version)?;
-    for kind in welcome.stages.iter().chain(&welcome.notifiers) {
+    for kind in kinds {
         writeln!(out)?;
         manifest::write_text(&mut out, kind)?;
     }
     Ok(Exit::Succeeded)
+}
+
+/// Of `all` kinds of a plugin the one that `uses` asks for, if it asks for one.
+///
+/// # Errors
+/// The plugin does not have it; the error says what it has.
+fn asked_for<'a>(uses: &str, all: Vec<&'a Manifest>) -> Result<Vec<&'a Manifest>, String> {
+    let (Some(plugin), Some(kind)) = (plugin_of(uses), kind_of(uses)) else { return Ok(all) };
+    if let Some(manifest) = all.iter().find(|manifest| manifest.kind == kind) {
+        return Ok(vec![*manifest]);
+    }
+    let help = pipeline_core::suggestion("kinds", kind, all.iter().map(|manifest| manifest.kind.as_str()));
+    Err(format!("{plugin} has no kind `{kind}`\nhelp: {help}"))
 }
 
 fn make(options: &NewPlugin) -> Result<Exit, CommandError> {
@@ -279,6 +300,21 @@ fn verify(options: &PluginOptions) -> Result<Exit, CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plugin_shows_the_kind_that_is_asked_for_or_says_which_it_has() {
+        let manifest = |kind: &str| Manifest { kind: kind.to_owned(), ..Manifest::default() };
+        let all = [manifest("migrate"), manifest("teams")];
+        let kinds = |uses: &str| {
+            let manifests = asked_for(uses, all.iter().collect())?;
+            Ok::<_, String>(manifests.iter().map(|manifest| manifest.kind.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(kinds("./a.py").expect("all"), ["migrate", "teams"]);
+        assert_eq!(kinds("./a.py#teams").expect("one"), ["teams"]);
+        let refused = |uses: &str| kinds(uses).expect_err("none");
+        assert_eq!(refused("./a.py#nope"), "./a.py has no kind `nope`\nhelp: kinds: `migrate`, `teams`");
+        assert_eq!(refused("./a.py#team"), "./a.py has no kind `team`\nhelp: did you mean `teams`?");
+    }
 
     #[test]
     fn a_plugin_is_called_as_the_pipeline_calls_it() {

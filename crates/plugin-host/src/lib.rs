@@ -24,6 +24,6 @@ mod template;
 
 pub use file::PluginError;
 pub use lock::{LockFile, LockState, platform};
-pub use plugins::{Listed, Options, Plugins, Trust, is_plugin, plugin_of};
+pub use plugins::{Listed, Options, Plugins, Trust, is_plugin, kind_of, plugin_of};
 pub use relay::serve;
 pub use template::{Language, TemplateError, write as write_template};

@@ -72,6 +72,11 @@ pub fn plugin_of(uses: &str) -> Option<&str> {
     is_plugin(uses).then(|| split(uses).0)
 }
 
+/// The kind that `uses` asks for, where it names a plugin and says which of its kinds.
+pub fn kind_of(uses: &str) -> Option<&str> {
+    if is_plugin(uses) { split(uses).1 } else { None }
+}
+
 impl Plugins {
     /// Loads nothing yet. Has to be called in a tokio runtime, on which questions of plugins are answered.
     pub fn new(options: Options) -> Self {
