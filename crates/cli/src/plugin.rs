@@ -269,10 +269,21 @@ fn update(options: &PluginOptions) -> Result<Exit, CommandError> {
         let gone = lock.retain(&named);
         if !gone.is_empty() {
             lock.write(&path).map_err(|source| PluginCommandError::Lock { path, source })?;
-            writeln!(out, "forgotten, since nothing uses it: {}", gone.join(", "))?;
+            writeln!(out, "{}", forgotten(&options.file, &gone))?;
         }
     }
     Ok(Exit::Succeeded)
+}
+
+/// What becomes of plugins that the pipeline does not name. The state may have stages of them all the same.
+fn forgotten(file: &Path, gone: &[String]) -> String {
+    format!(
+        "forgotten, since {} does not name it: {}\n\
+         until a stage of it that was deployed is removed, a run needs it: `pipeline plugin add {}`",
+        file.display(),
+        gone.join(", "),
+        gone.join(" ")
+    )
 }
 
 fn verify(options: &PluginOptions) -> Result<Exit, CommandError> {
@@ -314,6 +325,17 @@ mod tests {
         let refused = |uses: &str| kinds(uses).expect_err("none");
         assert_eq!(refused("./a.py#nope"), "./a.py has no kind `nope`\nhelp: kinds: `migrate`, `teams`");
         assert_eq!(refused("./a.py#team"), "./a.py has no kind `team`\nhelp: did you mean `teams`?");
+    }
+
+    #[test]
+    fn what_is_forgotten_can_be_had_back() {
+        let gone = ["./a.so".to_owned(), "./b.py".to_owned()];
+        assert_eq!(
+            forgotten(Path::new("pipeline.toml"), &gone),
+            "forgotten, since pipeline.toml does not name it: ./a.so, ./b.py\n\
+             until a stage of it that was deployed is removed, a run needs it: \
+             `pipeline plugin add ./a.so ./b.py`"
+        );
     }
 
     #[test]

@@ -52,10 +52,10 @@ fn a_changed_plugin_is_refused_until_it_is_trusted_again() {
     assert!(added.contains("another one is trusted"), "{added}");
     let _ = place.run(&["plugin", "update"]).expect_code(0);
     let _ = place.run(&["check"]).expect_code(0);
-    // What is not used any more is forgotten.
+    // What is not named any more is forgotten.
     place.write("[stages.registry]\nuses = \"ecr\"\n");
     let updated = place.run(&["plugin", "update"]).expect_code(0).stdout;
-    assert!(updated.contains("nothing uses it: ./notify.sh"), "{updated}");
+    assert!(updated.contains("does not name it: ./notify.sh"), "{updated}");
 }
 
 #[test]
