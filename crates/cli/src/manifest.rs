@@ -222,8 +222,8 @@ mod tests {
                 "traffic.linear In equal parts at equal intervals.",
                 "traffic.linear.percent How much of the traffic, in percent: 1 to 99. (required)",
                 "traffic.linear.minutes Minutes until the next step: 1 to 2880. (required)",
-                "traffic = \"all_at_once\" All at once. Health checks of the new version may begin only after \
-                 the shift: prefer a canary.",
+                "traffic = \"all_at_once\" All at once. Health checks of the new version may begin only \
+                 after the shift: prefer a canary.",
                 "traffic.configuration A configuration that exists, such as \
                  `CodeDeployDefault.ECSCanary10Percent15Minutes`.",
             ]
@@ -236,17 +236,13 @@ mod tests {
         assert_eq!(shown("alb", "protocol"), [protocol]);
         assert_eq!(
             shown("image", "platform"),
-            [
-                "platform Operating system and processor of the image. Must match what the tasks run on. One of \
-                 `linux/amd64`, `linux/arm64`. [\"linux/amd64\"]"
-            ]
+            ["platform Operating system and processor of the image. Must match what the tasks run on. \
+                 One of `linux/amd64`, `linux/arm64`. [\"linux/amd64\"]"]
         );
         assert_eq!(
             shown("slack", "events"),
-            [
-                "events What to tell; everything unless given. Any of `start`, `progress`, `success`, `failure`, \
-                 `rollback`, `stop`."
-            ]
+            ["events What to tell; everything unless given. Any of `start`, `progress`, `success`, \
+                 `failure`, `rollback`, `stop`."]
         );
     }
 

@@ -215,8 +215,9 @@ impl<'a> Walker<'a> {
         self.found.extend(best.unwrap_or_default());
     }
 
-    /// What is possible in the place of a scalar that is none of the words in `branches`. `None` where it is one, and
-    /// where a branch without words takes its type: that branch tells more. `keys` are those of the tables.
+    /// What is possible in the place of a scalar that is none of the words in `branches`. `None` where it
+    /// is one, and where a branch without words takes its type: that branch tells more. `keys` are those of
+    /// the tables.
     fn no_word(&self, branches: &'a [Value], keys: &[&str], value: &Value) -> Option<String> {
         let (mut words, mut forms) = (Vec::new(), Vec::new());
         for branch in branches.iter().map(|branch| self.resolve(branch)) {
@@ -404,7 +405,8 @@ fn quoted_number(wanted: &[&str], value: &Value) -> Option<String> {
     }
 }
 
-/// Help for a word that is none of `words`: the nearest of them, else all that is possible. A table has one of `keys`.
+/// Help for a word that is none of `words`: the nearest of them, else all that is possible. A table has
+/// one of `keys`.
 fn possible(wrong: &str, words: &[&Value], forms: &[&str], keys: &[&str]) -> String {
     let words: Vec<String> = words.iter().filter(|word| !word.is_null()).map(|word| plain(word)).collect();
     if let Some(near) = suggestion::nearest(wrong, words.iter().map(String::as_str)) {
@@ -455,7 +457,9 @@ mod tests {
 
     fn variant(name: &str) -> Value {
         let properties = json!({ name: { "type": "integer" } });
-        json!({ "type": "object", "properties": properties, "required": [name], "additionalProperties": false })
+        json!({
+            "type": "object", "properties": properties, "required": [name], "additionalProperties": false,
+        })
     }
 
     #[test]

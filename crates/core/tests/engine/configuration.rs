@@ -126,7 +126,8 @@ fn wrong_options() {
         ]),
         ..options()
     };
-    let text = "[pipeline]\nname = \"hello\"\n[vars]\nversion = \"1\"\ncount = 1\nsize = 2\n[environments.production]\n";
+    let text = "[pipeline]\nname = \"hello\"\n[vars]\nversion = \"1\"\ncount = 1\nsize = 2\n\
+                [environments.production]\n";
     insta::assert_snapshot!(rendered(text, &given));
 }
 
