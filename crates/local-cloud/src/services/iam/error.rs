@@ -1,5 +1,7 @@
 //! IAM's errors.
 
+use std::fmt::Display;
+
 use http::StatusCode;
 
 use crate::wire::ApiError;
@@ -20,14 +22,6 @@ pub(super) fn no_role(name: &str) -> ApiError {
     no_such_entity(format!("The role with name {name} cannot be found."))
 }
 
-/// Refuses what is not a JSON object.
-pub(super) fn check_document(document: &str) -> Result<(), ApiError> {
-    match serde_json::from_str::<serde_json::Value>(document) {
-        Ok(serde_json::Value::Object(_)) => Ok(()),
-        _ => Err(ApiError::sender("MalformedPolicyDocument", "Syntax errors in policy.")),
-    }
-}
-
 /// Names of roles, policies and profiles: `[\w+=,.@-]+` up to `longest` characters.
 pub(super) fn check_name(parameter: &str, name: &str, longest: usize) -> Result<(), ApiError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
@@ -38,10 +32,41 @@ pub(super) fn check_name(parameter: &str, name: &str, longest: usize) -> Result<
     } else {
         return Ok(());
     };
+    Err(violates(parameter, name, &constraint))
+}
+
+/// A parameter whose value is not what the API's model allows.
+pub(super) fn violates(parameter: &str, value: impl Display, constraint: &str) -> ApiError {
     let message = format!(
-        "1 validation error detected: Value '{name}' at '{parameter}' failed to satisfy constraint: {constraint}"
+        "1 validation error detected: Value '{value}' at '{parameter}' failed to satisfy constraint: {constraint}"
     );
+    ApiError::sender("ValidationError", message)
+}
+
+/// Paths: `/`, or printable characters between two slashes.
+pub(super) fn check_path(path: &str) -> Result<(), ApiError> {
+    if path.len() > 512 {
+        return Err(violates("path", path, "Member must have length less than or equal to 512"));
+    }
+    let inner = path.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
+    let is_path = inner.is_some_and(|inner| !inner.is_empty() && inner.chars().all(|c| c.is_ascii_graphic()));
+    if path == "/" || is_path {
+        return Ok(());
+    }
+    let message = "The specified value for path is invalid. It must begin and end with / and contain only \
+                   alphanumeric characters and/or / characters.";
     Err(ApiError::sender("ValidationError", message))
+}
+
+/// Refuses a word that is none of `words`.
+pub(super) fn check_word(parameter: &str, word: Option<&str>, words: &[&str]) -> Result<(), ApiError> {
+    match word.filter(|word| !words.contains(word)) {
+        None => Ok(()),
+        Some(word) => {
+            let constraint = format!("Member must satisfy enum value set: [{}]", words.join(", "));
+            Err(violates(parameter, word, &constraint))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -53,5 +78,15 @@ mod tests {
         assert!(check_name("roleName", "a.b-c@d", 64).is_ok());
         assert!(check_name("roleName", &"a".repeat(65), 64).is_err());
         assert!(check_name("roleName", "a b", 64).is_err());
+    }
+
+    #[test]
+    fn paths_begin_and_end_with_a_slash() {
+        for path in ["/", "/team/", "/team/web.1/"] {
+            assert!(check_path(path).is_ok(), "{path}");
+        }
+        for path in ["", "team/", "/team", "//", "/a b/", &format!("/{}/", "a".repeat(511))] {
+            assert!(check_path(path).is_err(), "{path}");
+        }
     }
 }

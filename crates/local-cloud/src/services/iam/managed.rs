@@ -2,6 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::IamState;
+use super::policies::Usage;
+use super::roles::encoded;
+
 /// What stands before the name of a policy of AWS.
 const PREFIX: &str = "arn:aws:iam::aws:policy/";
 
@@ -14,8 +18,18 @@ pub(super) fn exists(arn: &str) -> bool {
     })
 }
 
+/// The only version that a policy of AWS has here.
+const VERSION: &str = "v1";
+
+/// When policies of AWS were made, so that they are older than everything.
+const MADE: &str = "2015-02-06T18:40:00.000Z";
+
+/// What stands in for the document of a policy of AWS. Nothing is ever denied, so it allows everything.
+const DOCUMENT: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+
 /// A policy of AWS as GetPolicy describes it.
-pub(super) fn described(arn: &str) -> Value {
+pub(super) fn described(iam: &IamState, arn: &str) -> Value {
     let path_and_name = arn.strip_prefix(PREFIX).unwrap_or(arn);
     let (path, name) = path_and_name.rsplit_once('/').unwrap_or(("", path_and_name));
     json!({
@@ -23,12 +37,30 @@ pub(super) fn described(arn: &str) -> Value {
         "PolicyId": "ANPAAWSMANAGED0000000",
         "Arn": arn,
         "Path": if path.is_empty() { "/".to_owned() } else { format!("/{path}/") },
-        "DefaultVersionId": "v1",
-        "AttachmentCount": 0,
+        "DefaultVersionId": VERSION,
+        "AttachmentCount": iam.users_of(arn, Usage::Permissions).count(),
+        "PermissionsBoundaryUsageCount": iam.users_of(arn, Usage::Boundary).count(),
         "IsAttachable": true,
-        "CreateDate": "2015-02-06T18:40:00.000Z",
-        "UpdateDate": "2015-02-06T18:40:00.000Z",
+        "CreateDate": MADE,
+        "UpdateDate": MADE,
     })
+}
+
+/// A version of a policy of AWS, with its document if the answer is about it alone.
+pub(super) fn version(id: &str, whole: bool) -> Option<Value> {
+    (id == VERSION).then(|| {
+        json!({
+            "VersionId": VERSION,
+            "IsDefaultVersion": true,
+            "CreateDate": MADE,
+            "Document": whole.then(|| encoded(DOCUMENT)),
+        })
+    })
+}
+
+/// The versions of a policy of AWS.
+pub(super) fn versions() -> Vec<Value> {
+    version(VERSION, false).into_iter().collect()
 }
 
 #[cfg(test)]

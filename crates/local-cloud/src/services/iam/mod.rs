@@ -5,6 +5,7 @@
 //!
 //! Source: docs.aws.amazon.com/IAM/latest/APIReference
 
+mod documents;
 mod error;
 mod managed;
 mod oidc;

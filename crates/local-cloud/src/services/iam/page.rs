@@ -17,6 +17,11 @@ pub(super) struct Page {
 impl Page {
     /// Answers with the part of `items` that the page names, as the list `name`.
     pub(super) fn answer(&self, name: &str, items: Vec<Value>) -> Result<Output, ApiError> {
+        Output::of(&self.of(name, items)?)
+    }
+
+    /// The fields of such an answer, for one that has more of them.
+    pub(super) fn of(&self, name: &str, items: Vec<Value>) -> Result<Map<String, Value>, ApiError> {
         let start = match &self.marker {
             Some(marker) => marker
                 .parse::<usize>()
@@ -35,6 +40,6 @@ impl Page {
         if more {
             body.insert("Marker".into(), json!(end.to_string()));
         }
-        Output::of(&body)
+        Ok(body)
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::error::{already_exists, check_name, delete_conflict, no_such_entity};
+use super::error::{already_exists, check_name, check_path, delete_conflict, no_such_entity};
 use super::page::Page;
 use super::roles::{Role, RoleInput};
 use super::tags::{self, Tag};
@@ -77,6 +77,7 @@ pub(super) fn create(call: &mut Call<'_>, input: &ProfileInput) -> Result<Output
     check_name("instanceProfileName", name, 128)?;
     tags::check(&input.tags)?;
     let path = input.path.clone().unwrap_or_else(|| "/".into());
+    check_path(&path)?;
     let profile = InstanceProfile {
         arn: call.global_arn("iam", &format!("instance-profile{path}{name}")),
         id: unique_id("AIPA"),
@@ -87,7 +88,7 @@ pub(super) fn create(call: &mut Call<'_>, input: &ProfileInput) -> Result<Output
         tags: input.tags.clone(),
     };
     let iam = &mut call.account().iam;
-    if iam.profiles.contains_key(name) {
+    if iam.profiles.keys().any(|known| known.eq_ignore_ascii_case(name)) {
         return Err(already_exists(format!("Instance Profile {name} already exists.")));
     }
     let answer = Output::of(&json!({ "InstanceProfile": profile.described(iam) }));

@@ -3,9 +3,11 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::error::{check_document, check_name, no_such_entity};
+use super::documents::check_identity;
+use super::error::{check_name, no_such_entity};
 use super::managed;
 use super::page::Page;
+use super::policies::path_of;
 use super::roles::encoded;
 use crate::services::Call;
 use crate::wire::{ApiError, Output};
@@ -20,7 +22,7 @@ pub(super) struct PutInput {
 
 pub(super) fn put(call: &mut Call<'_>, input: PutInput) -> Result<Output, ApiError> {
     check_name("policyName", &input.policy_name, 128)?;
-    check_document(&input.policy_document)?;
+    check_identity(&input.policy_document)?;
     let role = call.account().iam.role_mut(&input.role_name)?;
     role.policies.insert(input.policy_name, input.policy_document);
     Ok(Output::empty())
@@ -67,8 +69,20 @@ pub(super) fn list(call: &mut Call<'_>, input: &ListInput) -> Result<Output, Api
     input.page.answer("PolicyNames", names)
 }
 
-pub(super) fn list_attached(call: &mut Call<'_>, input: &ListInput) -> Result<Output, ApiError> {
+/// Names a role, and a page of the policies that are attached to it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListAttachedInput {
+    role_name: String,
+    path_prefix: Option<String>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+pub(super) fn list_attached(call: &mut Call<'_>, input: &ListAttachedInput) -> Result<Output, ApiError> {
+    let prefix = input.path_prefix.as_deref().unwrap_or("/");
     let attached = call.account().iam.role(&input.role_name)?.attached.iter();
+    let attached = attached.filter(|arn| path_of(arn).starts_with(prefix));
     let described = |arn: &String| {
         let name = arn.rsplit('/').next().unwrap_or(arn);
         json!({ "PolicyName": name, "PolicyArn": arn })

@@ -7,7 +7,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::error::{already_exists, check_document, check_name, delete_conflict, no_role};
+use super::documents::check_trust;
+use super::error::{already_exists, check_name, check_path, delete_conflict, no_role, violates};
 use super::page::Page;
 use super::tags::{self, Tag};
 use super::{IamState, unique_id};
@@ -68,6 +69,11 @@ pub(super) fn encoded(document: &str) -> String {
 }
 
 impl IamState {
+    /// Whether a role has this name. Names are not distinguished by case.
+    pub(super) fn has_role_like(&self, name: &str) -> bool {
+        self.roles.keys().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
     pub(super) fn role(&self, name: &str) -> Result<&Role, ApiError> {
         self.roles.get(name).ok_or_else(|| no_role(name))
     }
@@ -85,8 +91,7 @@ pub(super) struct CreateInput {
     path: String,
     assume_role_policy_document: String,
     description: Option<String>,
-    #[serde(default = "an_hour")]
-    max_session_duration: u32,
+    max_session_duration: Option<i64>,
     permissions_boundary: Option<String>,
     #[serde(default)]
     tags: Vec<Tag>,
@@ -96,13 +101,25 @@ fn root() -> String {
     "/".into()
 }
 
-pub(super) fn an_hour() -> u32 {
-    3600
+/// How long a session of a role can be unless it says otherwise.
+pub(super) const AN_HOUR: u32 = 3600;
+
+/// The longest session of a role is between an hour and twelve:
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>.
+fn session_seconds(wanted: i64) -> Result<u32, ApiError> {
+    let refused = |constraint: &str| Err(violates("maxSessionDuration", wanted, constraint));
+    match u32::try_from(wanted) {
+        Ok(seconds @ 3600..=43_200) => Ok(seconds),
+        _ if wanted < 3600 => refused("Member must have value greater than or equal to 3600"),
+        _ => refused("Member must have value less than or equal to 43200"),
+    }
 }
 
 pub(super) fn create(call: &mut Call<'_>, input: CreateInput) -> Result<Output, ApiError> {
     check_name("roleName", &input.role_name, 64)?;
-    check_document(&input.assume_role_policy_document)?;
+    check_path(&input.path)?;
+    let max_session_seconds = input.max_session_duration.map_or(Ok(AN_HOUR), session_seconds)?;
+    check_trust(&input.assume_role_policy_document)?;
     tags::check(&input.tags)?;
     let role = Role {
         arn: call.global_arn("iam", &format!("role{}{}", input.path, input.role_name)),
@@ -112,7 +129,7 @@ pub(super) fn create(call: &mut Call<'_>, input: CreateInput) -> Result<Output, 
         path: input.path,
         trust: input.assume_role_policy_document,
         description: input.description,
-        max_session_seconds: input.max_session_duration,
+        max_session_seconds,
         permissions_boundary: input.permissions_boundary,
         tags: input.tags,
         attached: Vec::new(),
@@ -122,7 +139,7 @@ pub(super) fn create(call: &mut Call<'_>, input: CreateInput) -> Result<Output, 
 }
 
 pub(super) fn insert(iam: &mut IamState, role: Role) -> Result<Output, ApiError> {
-    if iam.roles.contains_key(&role.name) {
+    if iam.has_role_like(&role.name) {
         return Err(already_exists(format!("Role with name {} already exists.", role.name)));
     }
     let answer = Output::of(&json!({ "Role": role.described() }));
@@ -160,15 +177,16 @@ pub(super) fn list(call: &mut Call<'_>, input: &ListInput) -> Result<Output, Api
 pub(super) struct UpdateInput {
     role_name: String,
     description: Option<String>,
-    max_session_duration: Option<u32>,
+    max_session_duration: Option<i64>,
 }
 
 pub(super) fn update(call: &mut Call<'_>, input: &UpdateInput) -> Result<Output, ApiError> {
+    let longest = input.max_session_duration.map(session_seconds).transpose()?;
     let role = call.account().iam.role_mut(&input.role_name)?;
     if let Some(description) = &input.description {
         role.description = Some(description.clone());
     }
-    if let Some(seconds) = input.max_session_duration {
+    if let Some(seconds) = longest {
         role.max_session_seconds = seconds;
     }
     Ok(Output::empty())
@@ -187,7 +205,7 @@ pub(super) struct TrustInput {
 }
 
 pub(super) fn update_trust(call: &mut Call<'_>, input: TrustInput) -> Result<Output, ApiError> {
-    check_document(&input.policy_document)?;
+    check_trust(&input.policy_document)?;
     call.account().iam.role_mut(&input.role_name)?.trust = input.policy_document;
     Ok(Output::empty())
 }

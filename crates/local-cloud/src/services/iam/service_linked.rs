@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::error::no_such_entity;
-use super::roles::{Role, RoleInput, SERVICE_LINKED, an_hour, insert};
+use super::roles::{AN_HOUR, Role, RoleInput, SERVICE_LINKED, insert};
 use super::unique_id;
 use crate::services::Call;
 use crate::wire::{ApiError, Output};
@@ -60,7 +60,7 @@ pub(super) fn create(call: &mut Call<'_>, input: &CreateInput) -> Result<Output,
             "Principal": { "Service": [input.service] },
         }],
     });
-    if call.account().iam.roles.contains_key(&name) {
+    if call.account().iam.has_role_like(&name) {
         let message = format!(
             "Service role name {name} has been taken in this account, please try a different suffix."
         );
@@ -72,7 +72,7 @@ pub(super) fn create(call: &mut Call<'_>, input: &CreateInput) -> Result<Output,
         created: call.now,
         trust: trust.to_string(),
         description: input.description.clone(),
-        max_session_seconds: an_hour(),
+        max_session_seconds: AN_HOUR,
         permissions_boundary: None,
         tags: Vec::new(),
         attached: Vec::new(),
