@@ -71,6 +71,9 @@ impl Entry {
         let port = |port: fn(&Ports) -> Option<u16>| {
             self.port_range.as_ref().and_then(port).map(|port| port.to_string()).unwrap_or_default()
         };
+        let icmp = |part: fn(&Icmp) -> Option<i32>| {
+            self.icmp_type_code.as_ref().and_then(part).map(|part| part.to_string()).unwrap_or_default()
+        };
         Some(match name {
             "cidr" => self.cidr_block.clone().unwrap_or_default(),
             "ipv6-cidr" => self.ipv6_cidr_block.clone().unwrap_or_default(),
@@ -80,6 +83,8 @@ impl Entry {
             "rule-number" => self.rule_number.to_string(),
             "port-range.from" => port(|ports| ports.from),
             "port-range.to" => port(|ports| ports.to),
+            "icmp.code" => icmp(|icmp| icmp.code),
+            "icmp.type" => icmp(|icmp| icmp.r#type),
             _ => return None,
         })
     }

@@ -26,7 +26,7 @@ pub(super) struct ElasticIp {
 /// What an address is bound to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Association {
-    id: String,
+    pub(super) id: String,
     pub(super) interface_id: String,
     private_ip: Ipv4Addr,
 }

@@ -39,6 +39,9 @@ impl Filtered for VpcEndpoint {
             "service-name" => self.service_name.clone(),
             "vpc-endpoint-type" => self.kind.clone(),
             "vpc-endpoint-state" => "available".to_owned(),
+            "ip-address-type" => "ipv4".to_owned(),
+            // Only an endpoint of a service in another region has it.
+            "service-region" => return Some(vec![]),
             _ => return None,
         }])
     }

@@ -34,6 +34,21 @@ impl<T: Filtered> Filtered for &T {
     }
 }
 
+/// A resource beside the account that it belongs to, for the filter `owner-id`.
+pub(super) struct Owned<'a, T> {
+    pub(super) resource: T,
+    pub(super) owner: &'a str,
+}
+
+impl<T: Filtered> Filtered for Owned<'_, T> {
+    fn values(&self, filter: &str) -> Option<Vec<String>> {
+        match filter {
+            "owner-id" => Some(vec![self.owner.to_owned()]),
+            _ => self.resource.values(filter),
+        }
+    }
+}
+
 /// What a Describe asks for: resources by their ids, all if it names none, that pass its filters.
 pub(super) struct Wanted<'a> {
     pub(super) ids: &'a [String],
@@ -50,6 +65,16 @@ impl Wanted<'_> {
         all: &'a IndexMap<String, T>,
     ) -> Result<Vec<&'a T>, ApiError> {
         self.seen(ec2, all, |resource| resource)
+    }
+
+    /// The same of resources that tell whose they are.
+    pub(super) fn owned<'a, T: Filtered>(
+        &self,
+        ec2: &Ec2State,
+        owner: &str,
+        all: &'a IndexMap<String, T>,
+    ) -> Result<Vec<&'a T>, ApiError> {
+        self.seen(ec2, all, |resource| Owned { resource, owner })
     }
 
     /// The same where filters look at more than the resource itself.

@@ -146,8 +146,11 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
     let account = call.place.account.clone();
     let ec2 = &call.region().ec2;
     let wanted = Wanted { ids: &input.internet_gateway_id, filters: &input.filter, unknown: no_gateway };
-    let found =
-        wanted.of(ec2, &ec2.gateways)?.into_iter().map(|gateway| tagged(ec2, &account, gateway)).collect();
+    let found = wanted
+        .owned(ec2, &account, &ec2.gateways)?
+        .into_iter()
+        .map(|gateway| tagged(ec2, &account, gateway))
+        .collect();
     let (internet_gateway_set, next_token) = page(found, input.max_results, input.next_token.as_deref())?;
     Output::of(&DescribeOutput { internet_gateway_set, next_token })
 }

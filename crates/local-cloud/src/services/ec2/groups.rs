@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{dependency, invalid_value, missing_parameter, no_group, no_vpc};
-use super::filter::{Filter, Filtered, page, passes};
+use super::filter::{Filter, Filtered, Owned, page, passes};
 use super::rules::{Permission, Rule, permissions};
 use super::tags::{TagItem, TagSpecification, Tagged, specified};
 use super::{Ec2State, Vpc, done, ids};
@@ -253,7 +253,8 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
         let by_id = input.group_id.is_empty() || input.group_id.contains(&group.group_id);
         let by_name = input.group_name.is_empty()
             || (group.vpc_id == default_vpc && input.group_name.contains(&group.group_name));
-        if by_id && by_name && passes(&input.filter, group, ec2.tags_of(&group.group_id))? {
+        let owned = Owned { resource: group, owner: &place.account };
+        if by_id && by_name && passes(&input.filter, &owned, ec2.tags_of(&group.group_id))? {
             found.push(shown(ec2, &place, group));
         }
     }

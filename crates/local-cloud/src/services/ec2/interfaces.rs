@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::addresses::public_ip;
 use super::error::{no_group, no_interface, no_subnet};
-use super::filter::{Filter, Filtered, page, passes};
+use super::filter::{Filter, Filtered, Owned, page, passes};
+use super::places::zone_id;
 use super::tags::TagItem;
 use super::{Ec2State, ids};
 use crate::services::Call;
@@ -42,6 +43,13 @@ pub(crate) struct NetworkInterface {
 fn yes() -> bool {
     true
 }
+
+/// Who owns public addresses that nobody allocated.
+const IP_OWNER: &str = "amazon";
+
+/// The attachment of an interface that a service made.
+const DEVICE_INDEX: u32 = 1;
+const ATTACHED: &str = "attached";
 
 /// What a service asks for.
 #[derive(Debug, Clone)]
@@ -121,6 +129,20 @@ impl NetworkInterface {
     fn attachment_id(&self) -> String {
         self.network_interface_id.replacen("eni-", "ela-attach-", 1)
     }
+
+    /// What a filter on `attachment.…` looks at; nothing if there is no such filter.
+    fn of_attachment(&self, detail: &str) -> Option<Vec<String>> {
+        let value = match detail {
+            "attachment-id" => self.attachment_id(),
+            "delete-on-termination" => false.to_string(),
+            "device-index" => DEVICE_INDEX.to_string(),
+            "instance-owner-id" => self.requester_id.clone(),
+            "status" => ATTACHED.to_owned(),
+            "attach-time" | "instance-id" => return Some(vec![]),
+            _ => return None,
+        };
+        Some(self.is_managed().then_some(value).into_iter().collect())
+    }
 }
 
 impl Filtered for NetworkInterface {
@@ -136,15 +158,50 @@ impl Filtered for NetworkInterface {
             "requester-id" => self.requester_id.clone(),
             "requester-managed" => self.is_managed().to_string(),
             "status" => self.status().to_owned(),
-            "attachment.attachment-id" if self.is_managed() => self.attachment_id(),
-            "attachment.attachment-id" | "attachment.instance-id" => return Some(vec![]),
+            "availability-zone-id" => zone_id(&self.availability_zone),
+            "source-dest-check" => self.source_dest_check.to_string(),
             "interface-type" => "interface".to_owned(),
             "private-ip-address" | "addresses.private-ip-address" => self.private_ip_address.to_string(),
+            "addresses.primary" => true.to_string(),
+            "operator.managed" => false.to_string(),
             "association.public-ip" | "addresses.association.public-ip" => {
                 return Some(self.public_ip.iter().map(Ipv4Addr::to_string).collect());
             }
-            _ => return None,
+            "association.ip-owner-id" | "addresses.association.owner-id" => {
+                return Some(self.public_ip.iter().map(|_| IP_OWNER.to_owned()).collect());
+            }
+            // What these look at no interface has.
+            "association.public-dns-name"
+            | "ipv6-addresses.ipv6-address"
+            | "operator.principal"
+            | "private-dns-name" => return Some(vec![]),
+            _ => return self.of_attachment(filter.strip_prefix("attachment.")?),
         }])
+    }
+}
+
+/// An interface beside what is around it, for filters.
+struct Seen<'a> {
+    ec2: &'a Ec2State,
+    interface: &'a NetworkInterface,
+}
+
+impl Filtered for Seen<'_> {
+    fn values(&self, filter: &str) -> Option<Vec<String>> {
+        let bound = self.ec2.elastic_ips.values().filter_map(|address| {
+            let association = address.association.as_ref()?;
+            let is_here = association.interface_id == self.interface.network_interface_id;
+            is_here.then_some((address, association))
+        });
+        match filter {
+            "association.allocation-id" => {
+                Some(bound.map(|(address, _)| address.allocation_id.clone()).collect())
+            }
+            "association.association-id" => {
+                Some(bound.map(|(_, association)| association.id.clone()).collect())
+            }
+            _ => self.interface.values(filter),
+        }
     }
 }
 
@@ -222,7 +279,7 @@ struct PrivateAddress {
 }
 
 pub(super) fn shown(ec2: &Ec2State, account: &str, interface: &NetworkInterface) -> Shown {
-    let association = interface.public_ip.map(|public_ip| Association { public_ip, ip_owner_id: "amazon" });
+    let association = interface.public_ip.map(|public_ip| Association { public_ip, ip_owner_id: IP_OWNER });
     let group_name = |id: &String| ec2.groups.get(id).map_or(String::new(), |group| group.group_name.clone());
     Shown {
         network_interface_id: interface.network_interface_id.clone(),
@@ -245,8 +302,8 @@ pub(super) fn shown(ec2: &Ec2State, account: &str, interface: &NetworkInterface)
         attachment: interface.is_managed().then(|| Attachment {
             attachment_id: interface.attachment_id(),
             instance_owner_id: interface.requester_id.clone(),
-            device_index: 1,
-            status: "attached",
+            device_index: DEVICE_INDEX,
+            status: ATTACHED,
             delete_on_termination: false,
         }),
         association: association.clone(),
@@ -270,7 +327,8 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
     for interface in ec2.interfaces.values() {
         let id = &interface.network_interface_id;
         let named = input.network_interface_id.is_empty() || input.network_interface_id.contains(id);
-        if named && passes(&input.filter, interface, ec2.tags_of(id))? {
+        let seen = Owned { resource: Seen { ec2, interface }, owner: &account };
+        if named && passes(&input.filter, &seen, ec2.tags_of(id))? {
             found.push(shown(ec2, &account, interface));
         }
     }

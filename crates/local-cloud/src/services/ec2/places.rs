@@ -90,7 +90,7 @@ impl Filtered for Zone {
             "zone-type" => self.zone_type.to_owned(),
             "opt-in-status" => self.opt_in_status.to_owned(),
             "group-name" | "network-border-group" => self.group_name.clone(),
-            "message" | "parent-zone-id" | "parent-zone-name" => return Some(vec![]),
+            "message" | "group-long-name" | "parent-zone-id" | "parent-zone-name" => return Some(vec![]),
             _ => return None,
         }])
     }

@@ -135,10 +135,24 @@ impl Filtered for RouteTable {
             "route.destination-cidr-block" => {
                 routes.filter_map(|r| r.destination_cidr_block.clone()).collect()
             }
+            "route.destination-ipv6-cidr-block" => {
+                routes.filter_map(|r| r.destination_ipv6_cidr_block.clone()).collect()
+            }
+            "route.destination-prefix-list-id" => {
+                routes.filter_map(|r| r.destination_prefix_list_id.clone()).collect()
+            }
+            "route.transit-gateway-id" => routes.filter_map(|r| r.transit_gateway_id.clone()).collect(),
+            "route.vpc-peering-connection-id" => {
+                routes.filter_map(|r| r.vpc_peering_connection_id.clone()).collect()
+            }
             "route.nat-gateway-id" => routes.filter_map(|route| route.nat_gateway_id.clone()).collect(),
             "route.gateway-id" => routes.filter_map(|route| route.gateway_id.clone()).collect(),
             "route.origin" => routes.map(|route| route.origin.clone()).collect(),
             "route.state" => routes.map(|route| route.state.clone()).collect(),
+            // Tables are associated with subnets only, and no route leads to these.
+            "association.gateway-id" | "route.egress-only-internet-gateway-id" | "route.instance-id" => {
+                vec![]
+            }
             _ => return None,
         })
     }
@@ -224,8 +238,11 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
     let account = call.place.account.clone();
     let ec2 = &call.region().ec2;
     let wanted = Wanted { ids: &input.route_table_id, filters: &input.filter, unknown: no_route_table };
-    let found =
-        wanted.of(ec2, &ec2.route_tables)?.into_iter().map(|table| tagged(ec2, &account, table)).collect();
+    let found = wanted
+        .owned(ec2, &account, &ec2.route_tables)?
+        .into_iter()
+        .map(|table| tagged(ec2, &account, table))
+        .collect();
     let (route_table_set, next_token) = page(found, input.max_results, input.next_token.as_deref())?;
     Output::of(&DescribeOutput { route_table_set, next_token })
 }

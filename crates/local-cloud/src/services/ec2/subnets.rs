@@ -77,7 +77,38 @@ impl Filtered for Subnet {
             "availability-zone-id" | "availabilityZoneId" => self.availability_zone_id.clone(),
             "default-for-az" | "defaultForAz" => self.default_for_az.to_string(),
             "map-public-ip-on-launch" => self.map_public_ip_on_launch.to_string(),
+            "ipv6-native" | "enable-dns64" | "map-customer-owned-ip-on-launch" => false.to_string(),
+            // What these look at no subnet has.
+            "customer-owned-ipv4-pool"
+            | "enable-lni-at-device-index"
+            | "ipv6-cidr-block-association.ipv6-cidr-block"
+            | "ipv6-cidr-block-association.association-id"
+            | "ipv6-cidr-block-association.state"
+            | "outpost-arn"
+            | "private-dns-name-options-on-launch.hostname-type"
+            | "private-dns-name-options-on-launch.enable-resource-name-dns-a-record"
+            | "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record" => {
+                return Some(vec![]);
+            }
             _ => return None,
+        }])
+    }
+}
+
+/// A subnet beside what is around it, for filters.
+struct Seen<'a> {
+    ec2: &'a Ec2State,
+    place: &'a Partition,
+    subnet: &'a Subnet,
+}
+
+impl Filtered for Seen<'_> {
+    fn values(&self, filter: &str) -> Option<Vec<String>> {
+        Some(vec![match filter {
+            "owner-id" => self.place.account.clone(),
+            "subnet-arn" => arn(self.place, self.subnet),
+            "available-ip-address-count" => self.ec2.free_addresses(self.subnet).to_string(),
+            _ => return self.subnet.values(filter),
         }])
     }
 }
@@ -117,6 +148,11 @@ impl Ec2State {
         Ok(())
     }
 
+    /// How many addresses of a subnet nothing has.
+    fn free_addresses(&self, subnet: &Subnet) -> usize {
+        subnet.capacity().saturating_sub(self.addresses_in(&subnet.subnet_id).count())
+    }
+
     fn addresses_in(&self, subnet_id: &str) -> impl Iterator<Item = Ipv4Addr> {
         self.interfaces
             .values()
@@ -136,16 +172,17 @@ struct Shown {
     ipv6_cidr_block_association_set: [String; 0],
 }
 
-fn shown(ec2: &Ec2State, place: &Partition, subnet: &Subnet) -> Tagged<Shown> {
+fn arn(place: &Partition, subnet: &Subnet) -> String {
     let resource = format!("subnet/{}", subnet.subnet_id);
-    let arn = Arn { service: "ec2", region: &place.region, account: &place.account, resource: &resource }
-        .to_string();
-    let used = ec2.addresses_in(&subnet.subnet_id).count();
+    Arn { service: "ec2", region: &place.region, account: &place.account, resource: &resource }.to_string()
+}
+
+fn shown(ec2: &Ec2State, place: &Partition, subnet: &Subnet) -> Tagged<Shown> {
     Tagged {
         resource: Shown {
             subnet: subnet.clone(),
-            subnet_arn: arn,
-            available_ip_address_count: subnet.capacity().saturating_sub(used),
+            subnet_arn: arn(place, subnet),
+            available_ip_address_count: ec2.free_addresses(subnet),
             ipv6_cidr_block_association_set: [],
         },
         owner_id: place.account.clone(),
@@ -289,7 +326,9 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
     let place = call.place.clone();
     let ec2 = &call.region().ec2;
     let wanted = Wanted { ids: &input.subnet_id, filters: &input.filter, unknown: no_subnet };
-    let found = wanted.of(ec2, &ec2.subnets)?.into_iter().map(|subnet| shown(ec2, &place, subnet)).collect();
+    let see = |subnet| Seen { ec2, place: &place, subnet };
+    let found = wanted.seen(ec2, &ec2.subnets, see)?;
+    let found = found.into_iter().map(|subnet| shown(ec2, &place, subnet)).collect();
     let (subnet_set, next_token) = page(found, input.max_results, input.next_token.as_deref())?;
     Output::of(&DescribeOutput { subnet_set, next_token })
 }

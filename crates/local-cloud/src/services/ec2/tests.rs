@@ -44,6 +44,59 @@ fn filters_are_joined_and_unknown_ones_refused() {
     assert_eq!(error.message, "The filter 'colour' is invalid");
 }
 
+/// How many resources `operation` shows to a filter with one value.
+fn found(cloud: &Cloud, operation: &str, set: &str, filter: &str, value: &str) -> usize {
+    let filter = json!({ "Filter": [{ "Name": filter, "Value": [value] }] });
+    ask(cloud, operation, filter).expect("list")[set].as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn whose_it_is_can_be_filtered_for() {
+    let cloud = Cloud::new();
+    for (operation, set) in [
+        ("DescribeVpcs", "vpcSet"),
+        ("DescribeSubnets", "subnetSet"),
+        ("DescribeSecurityGroups", "securityGroupInfo"),
+        ("DescribeRouteTables", "routeTableSet"),
+        ("DescribeInternetGateways", "internetGatewaySet"),
+    ] {
+        assert!(found(&cloud, operation, set, "owner-id", "123456789012") > 0, "{operation}");
+        assert_eq!(found(&cloud, operation, set, "owner-id", "210987654321"), 0, "{operation}");
+    }
+}
+
+#[test]
+fn filters_look_at_what_is_around_a_resource() {
+    let cloud = Cloud::new();
+    let subnets = |filter: &str, value: &str| found(&cloud, "DescribeSubnets", "subnetSet", filter, value);
+    assert_eq!(subnets("available-ip-address-count", "4091"), 3);
+    assert_eq!(subnets("subnet-arn", &format!("*:subnet/{}", cloud.subnets()[0])), 1);
+    let interface = json!({ "SubnetId": cloud.subnets()[0] });
+    ask(&cloud, "CreateNetworkInterface", interface).expect("made");
+    assert_eq!(subnets("available-ip-address-count", "4091"), 2);
+    let interfaces = |filter: &str, value: &str| {
+        found(&cloud, "DescribeNetworkInterfaces", "networkInterfaceSet", filter, value)
+    };
+    assert_eq!(interfaces("source-dest-check", "true"), 1);
+    assert_eq!(interfaces("owner-id", "123456789012"), 1);
+    assert_eq!(interfaces("attachment.status", "attached"), 0);
+}
+
+#[test]
+fn filters_for_what_the_cloud_has_not_are_known() {
+    let cloud = Cloud::new();
+    for (operation, set, filter) in [
+        ("DescribeVpcs", "vpcSet", "ipv6-cidr-block-association.state"),
+        ("DescribeSubnets", "subnetSet", "outpost-arn"),
+        ("DescribeRouteTables", "routeTableSet", "route.instance-id"),
+        ("DescribeNetworkInterfaces", "networkInterfaceSet", "association.allocation-id"),
+        ("DescribeNetworkAcls", "networkAclSet", "entry.icmp.type"),
+        ("DescribeAvailabilityZones", "availabilityZoneInfo", "group-long-name"),
+    ] {
+        assert_eq!(found(&cloud, operation, set, filter, "some"), 0, "{operation}");
+    }
+}
+
 #[test]
 fn a_rule_is_there_once() {
     let cloud = Cloud::new();

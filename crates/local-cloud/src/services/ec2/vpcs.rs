@@ -91,6 +91,11 @@ impl Filtered for Vpc {
             "cidr-block-association.state" => "associated".to_owned(),
             "isDefault" | "is-default" => self.is_default.to_string(),
             "dhcp-options-id" | "dhcpOptionsId" => self.dhcp_options_id.clone(),
+            // There are no IPv6 addresses.
+            "ipv6-cidr-block-association.ipv6-cidr-block"
+            | "ipv6-cidr-block-association.ipv6-pool"
+            | "ipv6-cidr-block-association.association-id"
+            | "ipv6-cidr-block-association.state" => return Some(vec![]),
             _ => return None,
         }])
     }
@@ -211,7 +216,11 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
     let account = call.place.account.clone();
     let ec2 = &call.region().ec2;
     let wanted = Wanted { ids: &input.vpc_id, filters: &input.filter, unknown: no_vpc };
-    let found = wanted.of(ec2, &ec2.vpcs)?.into_iter().map(|vpc| ec2.tagged_vpc(&account, vpc)).collect();
+    let found = wanted
+        .owned(ec2, &account, &ec2.vpcs)?
+        .into_iter()
+        .map(|vpc| ec2.tagged_vpc(&account, vpc))
+        .collect();
     let (vpc_set, next_token) = page(found, input.max_results, input.next_token.as_deref())?;
     Output::of(&DescribeOutput { vpc_set, next_token })
 }
