@@ -20,22 +20,22 @@ use pipeline_data_plane::registry::NewImage;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Listing {
     #[serde(flatten)]
-    name: Name,
-    image_ids: Option<Vec<ImageId>>,
+    pub(super) name: Name,
+    pub(super) image_ids: Option<Vec<ImageId>>,
     #[serde(default)]
-    filter: Filter,
+    pub(super) filter: Filter,
     #[serde(flatten)]
-    page: Page,
+    pub(super) page: Page,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Filter {
+pub(super) struct Filter {
     tag_status: Option<String>,
 }
 
 impl Filter {
-    fn takes(&self, tagged: bool) -> bool {
+    pub(super) fn takes(&self, tagged: bool) -> bool {
         match self.tag_status.as_deref() {
             Some("TAGGED") => tagged,
             Some("UNTAGGED") => !tagged,

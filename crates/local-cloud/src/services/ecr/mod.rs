@@ -9,7 +9,9 @@ mod errors;
 mod images;
 mod input;
 mod layers;
+mod lifecycle;
 mod policies;
+mod previews;
 mod registry;
 mod repositories;
 mod scans;
@@ -47,6 +49,8 @@ pub(super) fn call(call: &mut Call<'_>, operation: &str, input: &Input) -> Resul
         "PutLifecyclePolicy" => policies::put_lifecycle(call, input.parse()?),
         "GetLifecyclePolicy" => policies::get_lifecycle(call, &input.parse()?),
         "DeleteLifecyclePolicy" => policies::delete_lifecycle(call, &input.parse()?),
+        "StartLifecyclePolicyPreview" => previews::start(call, &input.parse()?),
+        "GetLifecyclePolicyPreview" => previews::get(call, &input.parse()?),
         "SetRepositoryPolicy" => policies::set(call, input.parse()?),
         "GetRepositoryPolicy" => policies::get(call, &input.parse()?),
         "DeleteRepositoryPolicy" => policies::delete(call, &input.parse()?),

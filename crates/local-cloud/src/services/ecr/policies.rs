@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::errors;
 use super::input::Name;
+use super::lifecycle;
 use crate::services::Call;
 use crate::wire::{ApiError, EpochSeconds, Output};
 
@@ -17,13 +18,7 @@ pub(super) struct PutLifecycle {
 }
 
 pub(super) fn put_lifecycle(call: &mut Call<'_>, input: PutLifecycle) -> Result<Output, ApiError> {
-    let rules = serde_json::from_str::<serde_json::Value>(&input.lifecycle_policy_text)
-        .ok()
-        .and_then(|policy| policy.get("rules").and_then(|rules| rules.as_array().map(Vec::len)));
-    if rules.is_none_or(|rules| rules == 0) {
-        let text = "Lifecycle policy validation failure: must be a JSON object with a list of rules";
-        return Err(errors::invalid("LifecyclePolicyText", text));
-    }
+    lifecycle::read(&input.lifecycle_policy_text)?;
     let account = input.name.account(call);
     let now = call.now;
     let repository = input.name.find(call)?;
@@ -56,7 +51,7 @@ pub(super) fn delete_lifecycle(call: &mut Call<'_>, input: &Name) -> Result<Outp
     }))
 }
 
-fn no_lifecycle(account: &str, name: &str) -> ApiError {
+pub(super) fn no_lifecycle(account: &str, name: &str) -> ApiError {
     let text = format!(
         "Lifecycle policy does not exist for the repository with name '{name}' in the registry with id '{account}'"
     );

@@ -99,6 +99,7 @@ pub(super) fn create(call: &mut Call<'_>, input: Create) -> Result<Output, ApiEr
         encryption: encryption(input.encryption_configuration, &region, &account),
         lifecycle_policy: None,
         lifecycle_policy_at: None,
+        lifecycle_preview: None,
         policy: None,
         tags: Default::default(),
         layers: BTreeSet::new(),

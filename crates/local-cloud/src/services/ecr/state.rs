@@ -31,6 +31,8 @@ pub(super) struct Repository {
     /// When the lifecycle policy was put; it never acts.
     #[serde(default)]
     pub(super) lifecycle_policy_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) lifecycle_preview: Option<super::previews::Preview>,
     pub(super) policy: Option<String>,
     pub(super) tags: Tags,
     /// Digests of the blobs that were pushed or mounted here.

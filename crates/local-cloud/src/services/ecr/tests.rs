@@ -215,12 +215,44 @@ fn policies_are_kept() {
     ] {
         assert!(bench.error(get, named("hello")).starts_with(none), "{get}");
     }
-    let text = r#"{"rules":[{"rulePriority":1}]}"#;
+    let text = r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}"#;
     bench.ok("PutLifecyclePolicy", json!({ "repositoryName": "hello", "lifecyclePolicyText": text }));
     assert_eq!(bench.ok("GetLifecyclePolicy", named("hello"))["lifecyclePolicyText"], text);
     let wrong =
         bench.error("PutLifecyclePolicy", json!({ "repositoryName": "hello", "lifecyclePolicyText": "{}" }));
     assert!(wrong.starts_with("InvalidParameterException"), "{wrong}");
+}
+
+#[test]
+fn a_preview_says_what_a_policy_would_remove() {
+    let bench = Bench::new();
+    bench.ok("CreateRepository", named("hello"));
+    for (content, tag) in [("one", "v1"), ("two", "dev-2"), ("three", "v3")] {
+        bench.put("hello", &bench.manifest("hello", content), tag).unwrap();
+    }
+    let none = bench.error("StartLifecyclePolicyPreview", named("hello"));
+    assert!(none.starts_with("LifecyclePolicyNotFoundException"), "{none}");
+    let none = bench.error("GetLifecyclePolicyPreview", named("hello"));
+    assert!(none.starts_with("LifecyclePolicyPreviewNotFoundException"), "{none}");
+
+    let rule = |priority: u64, count: u64, tags: Value| {
+        let mut rule = json!({ "rulePriority": priority, "action": { "type": "expire" }, "selection": tags });
+        rule["selection"]["countType"] = json!("imageCountMoreThan");
+        rule["selection"]["countNumber"] = json!(count);
+        rule
+    };
+    let releases = rule(1, 2, json!({ "tagStatus": "tagged", "tagPrefixList": ["v"] }));
+    let others = rule(2, 1, json!({ "tagStatus": "any" }));
+    let policy = json!({ "rules": [releases, others] }).to_string();
+    let start = json!({ "repositoryName": "hello", "lifecyclePolicyText": policy });
+    assert_eq!(bench.ok("StartLifecyclePolicyPreview", start)["status"], "IN_PROGRESS");
+    let preview = bench.ok("GetLifecyclePolicyPreview", named("hello"));
+    assert_eq!(preview["status"], "COMPLETE");
+    // The first release is past the one that the second rule keeps, but the first rule looks after it.
+    let results = preview["previewResults"].as_array().unwrap();
+    let removed: Vec<_> = results.iter().map(|it| (&it["imageTags"], &it["appliedRulePriority"])).collect();
+    assert_eq!(removed, [(&json!(["dev-2"]), &json!(2))]);
+    assert_eq!(bench.ok("ListImages", named("hello"))["imageIds"].as_array().unwrap().len(), 3);
 }
 
 #[test]
