@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{configuration, constraint, in_range, no_target_group, one_of, validation};
-use super::{Elbv2State, LoadBalancer, LoadBalancerType};
+use super::{Elbv2State, LoadBalancer, LoadBalancerType, names};
 use crate::wire::ApiError;
 
 /// An action, in requests, in answers and as it is kept.
@@ -75,6 +75,13 @@ impl Action {
     pub(super) fn forwards_to(&self, group: &str) -> bool {
         self.groups().iter().any(|weighted| weighted.target_group_arn == group)
     }
+}
+
+/// Refuses to forward to what no target group's ARN is.
+pub(super) fn check_arns(actions: &[Action]) -> Result<(), ApiError> {
+    let alone = actions.iter().filter_map(|action| action.target_group_arn.as_ref());
+    let weighted = actions.iter().flat_map(Action::groups).map(|group| &group.target_group_arn);
+    names::check_arns(alone.chain(weighted), names::Kind::TargetGroup)
 }
 
 /// Checks actions for listeners of `balancer`, and puts them into the form that AWS answers with.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{configuration, no_listener, validation};
+use super::names;
 use crate::services::Call;
 use crate::services::acm::AcmState;
 use crate::wire::{ApiError, Output};
@@ -56,6 +57,7 @@ struct CertificateItem {
 }
 
 pub(super) fn add(call: &mut Call<'_>, input: &CertificatesInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.listener_arn, names::Kind::Listener)?;
     if input.certificates.iter().any(|certificate| certificate.is_default == Some(true)) {
         return Err(validation("You cannot set the IsDefault property when adding certificates"));
     }

@@ -17,6 +17,9 @@ pub(crate) struct Condition {
     /// The old form for host names and paths.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     values: Vec<String>,
+    /// Asked for only; see [`check_no_patterns`].
+    #[serde(skip_serializing)]
+    regex_values: Vec<String>,
     pub(crate) host_header_config: Option<Values>,
     pub(crate) path_pattern_config: Option<Values>,
     pub(crate) http_header_config: Option<HttpHeader>,
@@ -29,6 +32,8 @@ pub(crate) struct Condition {
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Values {
     pub(crate) values: Vec<String>,
+    #[serde(skip_serializing)]
+    regex_values: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -36,6 +41,8 @@ pub(crate) struct Values {
 pub(crate) struct HttpHeader {
     pub(crate) http_header_name: String,
     pub(crate) values: Vec<String>,
+    #[serde(skip_serializing)]
+    regex_values: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -60,12 +67,37 @@ pub(super) fn checked(conditions: &[Condition]) -> Result<Vec<Condition>, ApiErr
     if conditions.is_empty() {
         return Err(validation("A condition must be specified"));
     }
+    conditions.iter().try_for_each(check_no_patterns)?;
+    check_once(conditions)?;
     let checked: Vec<Condition> = conditions.iter().map(check_one).collect::<Result<_, _>>()?;
     if checked.iter().map(Condition::count).sum::<usize>() > MOST_VALUES {
         let message = "You've reached the limit on the number of condition values per rule";
         return Err(ApiError::sender("TooManyConditionValues", message));
     }
     Ok(checked)
+}
+
+/// The load balancer compares with wildcards only.
+fn check_no_patterns(condition: &Condition) -> Result<(), ApiError> {
+    let configs = [&condition.host_header_config, &condition.path_pattern_config];
+    let of_configs = configs.into_iter().flatten().map(|config| &config.regex_values);
+    let of_header = condition.http_header_config.iter().map(|config| &config.regex_values);
+    if of_configs.chain(of_header).chain([&condition.regex_values]).all(Vec::is_empty) {
+        return Ok(());
+    }
+    let field = &condition.field;
+    Err(validation(format!("the embedded cloud does not implement 'RegexValues' of '{field}' conditions")))
+}
+
+/// A rule has one of each of these at most
+/// (docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-condition-types.html).
+fn check_once(conditions: &[Condition]) -> Result<(), ApiError> {
+    for field in ["host-header", "http-request-method", "path-pattern", "source-ip"] {
+        if conditions.iter().filter(|condition| condition.field == field).count() > 1 {
+            return Err(validation(format!("A rule can only have one '{field}' condition")));
+        }
+    }
+    Ok(())
 }
 
 impl Condition {
@@ -89,12 +121,12 @@ fn check_one(condition: &Condition) -> Result<Condition, ApiError> {
         "host-header" => {
             let values = texts(condition, condition.host_header_config.as_ref())?;
             kept.values.clone_from(&values);
-            kept.host_header_config = Some(Values { values });
+            kept.host_header_config = Some(Values { values, ..Values::default() });
         }
         "path-pattern" => {
             let values = texts(condition, condition.path_pattern_config.as_ref())?;
             kept.values.clone_from(&values);
-            kept.path_pattern_config = Some(Values { values });
+            kept.path_pattern_config = Some(Values { values, ..Values::default() });
         }
         "http-header" => kept.http_header_config = Some(header(condition)?),
         "query-string" => kept.query_string_config = Some(query(condition)?),
@@ -150,6 +182,11 @@ fn header(condition: &Condition) -> Result<HttpHeader, ApiError> {
         return Err(validation("A 'HttpHeaderName' must be specified in 'HttpHeaderConfig'"));
     }
     too_long(&config.http_header_name, "HttpHeaderName", 40)?;
+    if config.http_header_name.eq_ignore_ascii_case("host") {
+        return Err(validation(
+            "The 'HttpHeaderName' value must not be 'Host'; use a 'host-header' condition instead",
+        ));
+    }
     if config.values.is_empty() {
         return Err(missing_value("http-header"));
     }

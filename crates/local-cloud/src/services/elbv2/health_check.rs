@@ -95,6 +95,7 @@ impl HealthCheck {
         let mut new = self.clone();
         if let Some(protocol) = asked.protocol {
             one_of(protocol, "healthCheckProtocol", PROTOCOLS)?;
+            check_protocol(protocol, asked.over_http)?;
             new.protocol = Some(protocol.to_owned());
             if matches!(protocol, "HTTP" | "HTTPS") {
                 new.path.get_or_insert_with(|| "/".to_owned());
@@ -158,6 +159,16 @@ impl HealthCheck {
     pub(super) fn timeout_seconds(&self) -> i64 {
         self.timeout
     }
+}
+
+/// API_CreateTargetGroup: TCP is for groups whose targets do not speak HTTP, and of the other protocols
+/// nothing can be checked.
+fn check_protocol(protocol: &str, over_http: bool) -> Result<(), ApiError> {
+    let allowed = if over_http { &["HTTP", "HTTPS"][..] } else { &["HTTP", "HTTPS", "TCP"] };
+    if allowed.contains(&protocol) {
+        return Ok(());
+    }
+    Err(validation(format!("Health check protocol '{protocol}' must be one of '{}'", allowed.join(", "))))
 }
 
 fn check_times(new: &HealthCheck, asked: &Asked<'_>) -> Result<(), ApiError> {

@@ -120,6 +120,8 @@ fn one(listener: &Listener) -> Result<Output, ApiError> {
 }
 
 pub(super) fn create(call: &mut Call<'_>, input: &SettingsInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.load_balancer_arn, names::Kind::LoadBalancer)?;
+    actions::check_arns(input.default_actions.as_deref().unwrap_or_default())?;
     tags::check(&input.tags)?;
     let place = call.place.clone();
     let region = call.region();
@@ -234,6 +236,8 @@ fn set_security(region: &Region, listener: &mut Listener, input: &SettingsInput)
 }
 
 pub(super) fn modify(call: &mut Call<'_>, input: &SettingsInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.listener_arn, names::Kind::Listener)?;
+    actions::check_arns(input.default_actions.as_deref().unwrap_or_default())?;
     let region = call.region();
     let mut listener = region.elbv2.listeners.get(&input.listener_arn).ok_or_else(no_listener)?.clone();
     let balancer_arn = listener.load_balancer_arn.clone();
@@ -274,6 +278,7 @@ pub(super) struct ArnInput {
 }
 
 pub(super) fn delete(call: &mut Call<'_>, input: &ArnInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.listener_arn, names::Kind::Listener)?;
     let elbv2 = &mut call.region().elbv2;
     elbv2.listeners.shift_remove(&input.listener_arn).ok_or_else(no_listener)?;
     elbv2.rules.retain(|_, rule| rule.listener_arn != input.listener_arn);
@@ -291,6 +296,8 @@ pub(super) struct DescribeInput {
 }
 
 pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Output, ApiError> {
+    names::check_arns(&input.load_balancer_arn, names::Kind::LoadBalancer)?;
+    names::check_arns(&input.listener_arns, names::Kind::Listener)?;
     let elbv2 = &call.region().elbv2;
     match (&input.load_balancer_arn, input.listener_arns.is_empty()) {
         (None, true) => {
@@ -324,6 +331,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
 
 impl Elbv2State {
     pub(super) fn listener_mut(&mut self, arn: &str) -> Result<&mut Listener, ApiError> {
+        names::check_arn(arn, names::Kind::Listener)?;
         self.listeners.get_mut(arn).ok_or_else(no_listener)
     }
 }

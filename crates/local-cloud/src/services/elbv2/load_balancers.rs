@@ -1,5 +1,6 @@
 //! Load balancers.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -186,8 +187,8 @@ pub(super) fn create(call: &mut Call<'_>, input: &CreateInput) -> Result<Output,
     if let Some(same) = region.elbv2.load_balancers.values().find(|other| other.name == input.name) {
         let equal = same.scheme == scheme
             && same.kind == kind
-            && same.subnets == subnets
-            && same.security_groups == security_groups
+            && in_any_order(&same.subnets, &subnets)
+            && in_any_order(&same.security_groups, &security_groups)
             && same.ip_address_type == ip_address_type;
         if equal {
             let shown = shown(&region.ec2, same, same.active_at <= now);
@@ -224,6 +225,11 @@ pub(super) fn create(call: &mut Call<'_>, input: &CreateInput) -> Result<Output,
     let shown = shown(&region.ec2, &balancer, false);
     region.elbv2.load_balancers.insert(balancer.arn.clone(), balancer);
     Output::of(&ListOutput { load_balancers: vec![shown], next_marker: None })
+}
+
+fn in_any_order(some: &[String], others: &[String]) -> bool {
+    let set = |ids: &[String]| ids.iter().cloned().collect::<BTreeSet<_>>();
+    set(some) == set(others)
 }
 
 fn place_name(place: &Partition) -> String {
@@ -290,9 +296,12 @@ fn chosen_groups(
     kind: LoadBalancerType,
 ) -> Result<Vec<String>, ApiError> {
     for id in groups {
-        if ec2.group(id).is_none() {
+        let group = ec2.group(id).ok_or_else(|| {
             let message = format!("The security group '{id}' does not exist");
-            return Err(ApiError::sender("InvalidSecurityGroup", message));
+            ApiError::sender("InvalidSecurityGroup", message)
+        })?;
+        if group.vpc_id != vpc {
+            return Err(configuration("One or more security groups are invalid"));
         }
     }
     if groups.is_empty() && kind == LoadBalancerType::Application {
@@ -329,6 +338,7 @@ pub(super) struct ArnInput {
 
 /// Its listeners and their rules go with it; the target groups stay.
 pub(super) fn delete(call: &mut Call<'_>, input: &ArnInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.load_balancer_arn, names::Kind::LoadBalancer)?;
     let region = call.region();
     let Some(balancer) = region.elbv2.load_balancers.get(&input.load_balancer_arn) else {
         return Ok(Output::empty());
@@ -370,6 +380,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
             "Load balancer names and load balancer ARNs cannot be specified at the same time",
         ));
     }
+    names::check_arns(&input.load_balancer_arns, names::Kind::LoadBalancer)?;
     let unknown_arn = input.load_balancer_arns.iter().any(|arn| !balancers.contains_key(arn));
     let unknown_name = input.names.iter().any(|name| !balancers.values().any(|other| other.name == *name));
     if unknown_arn || unknown_name {
@@ -389,6 +400,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
 
 impl Elbv2State {
     fn load_balancer_mut(&mut self, arn: &str) -> Result<&mut LoadBalancer, ApiError> {
+        names::check_arn(arn, names::Kind::LoadBalancer)?;
         self.load_balancers.get_mut(arn).ok_or_else(|| no_load_balancer(arn))
     }
 }

@@ -23,6 +23,42 @@ pub(super) fn tail<'a>(arn: &'a str, kind: &str) -> &'a str {
     arn.split_once(kind).map_or("", |(_, tail)| tail)
 }
 
+/// What an ARN of the service can name.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    LoadBalancer,
+    TargetGroup,
+    Listener,
+    Rule,
+}
+
+impl Kind {
+    /// How its ARNs go on after the account, and what errors call it.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::LoadBalancer => ("loadbalancer/", "load balancer"),
+            Self::TargetGroup => ("targetgroup/", "target group"),
+            Self::Listener => ("listener/", "listener"),
+            Self::Rule => ("listener-rule/", "listener rule"),
+        }
+    }
+}
+
+/// Refuses what is no ARN, or one of something else.
+pub(super) fn check_arn(arn: &str, kind: Kind) -> Result<(), ApiError> {
+    let (resource, name) = kind.words();
+    let parsed = Arn::parse(arn).filter(|parsed| parsed.service == "elasticloadbalancing");
+    if parsed.is_some_and(|parsed| parsed.resource.starts_with(resource)) {
+        return Ok(());
+    }
+    Err(validation(format!("'{arn}' is not a valid {name} ARN")))
+}
+
+/// The same for each of a list.
+pub(super) fn check_arns<'a>(arns: impl IntoIterator<Item = &'a String>, kind: Kind) -> Result<(), ApiError> {
+    arns.into_iter().try_for_each(|arn| check_arn(arn, kind))
+}
+
 fn has_only_name_letters(name: &str) -> bool {
     name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
 }

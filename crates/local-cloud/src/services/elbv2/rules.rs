@@ -1,12 +1,13 @@
 //! Rules of listeners.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::actions::{self, Action};
 use super::conditions::{self, Condition};
-use super::error::{in_range, no_listener, no_load_balancer, no_rule, validation};
+use super::error::{configuration, in_range, no_listener, no_load_balancer, no_rule, validation};
 use super::page::page;
-use super::{Elbv2State, Listener, LoadBalancer, names, tags};
+use super::{Elbv2State, Listener, LoadBalancer, LoadBalancerType, names, tags};
 use crate::services::Call;
 use crate::services::tag::{Tag, Tags};
 use crate::wire::{ApiError, Output};
@@ -90,13 +91,29 @@ pub(super) struct CreateInput {
     actions: Vec<Action>,
     #[serde(default)]
     tags: Vec<Tag>,
+    #[serde(default)]
+    transforms: Vec<IgnoredAny>,
+}
+
+/// Requests reach their targets as they came.
+fn check_transforms(transforms: &[IgnoredAny]) -> Result<(), ApiError> {
+    if transforms.is_empty() {
+        return Ok(());
+    }
+    Err(validation("the embedded cloud does not implement the 'Transforms' of rules"))
 }
 
 pub(super) fn create(call: &mut Call<'_>, input: &CreateInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.listener_arn, names::Kind::Listener)?;
+    actions::check_arns(&input.actions)?;
+    check_transforms(&input.transforms)?;
     tags::check(&input.tags)?;
     let place = call.place.clone();
     let elbv2 = &mut call.region().elbv2;
     let balancer = balancer_of(elbv2, &input.listener_arn)?;
+    if balancer.kind != LoadBalancerType::Application {
+        return Err(configuration("Rules are only supported by listeners of application load balancers"));
+    }
     let priority = input.priority.ok_or_else(|| validation("A priority must be specified"))?;
     let priority = check_priority(priority)?;
     let taken = |rule: &Rule| rule.listener_arn == input.listener_arn && rule.priority == priority;
@@ -125,17 +142,25 @@ pub(super) struct ModifyInput {
     rule_arn: String,
     conditions: Option<Vec<Condition>>,
     actions: Option<Vec<Action>>,
+    #[serde(default)]
+    transforms: Vec<IgnoredAny>,
+    /// There are none that could be taken away.
+    #[serde(default)]
+    reset_transforms: bool,
 }
 
 /// Conditions and actions are replaced as whole lists; what is not given stays.
 pub(super) fn modify(call: &mut Call<'_>, input: &ModifyInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.rule_arn, names::Kind::Rule)?;
+    actions::check_arns(input.actions.as_deref().unwrap_or_default())?;
+    check_transforms(&input.transforms)?;
     let elbv2 = &mut call.region().elbv2;
     if is_default(elbv2, &input.rule_arn) {
         let message = format!("Default rule '{}' cannot be modified", input.rule_arn);
         return Err(ApiError::sender("OperationNotPermitted", message));
     }
     let mut rule = elbv2.rules.get(&input.rule_arn).ok_or_else(no_rule)?.clone();
-    if input.conditions.is_none() && input.actions.is_none() {
+    if input.conditions.is_none() && input.actions.is_none() && !input.reset_transforms {
         return Err(validation("Either conditions or actions must be specified"));
     }
     if let Some(conditions) = &input.conditions {
@@ -161,6 +186,7 @@ pub(super) struct ArnInput {
 }
 
 pub(super) fn delete(call: &mut Call<'_>, input: &ArnInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.rule_arn, names::Kind::Rule)?;
     let elbv2 = &mut call.region().elbv2;
     if is_default(elbv2, &input.rule_arn) {
         let message = format!("Default rule '{}' cannot be deleted", input.rule_arn);
@@ -181,6 +207,8 @@ pub(super) struct DescribeInput {
 }
 
 pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Output, ApiError> {
+    names::check_arns(&input.listener_arn, names::Kind::Listener)?;
+    names::check_arns(&input.rule_arns, names::Kind::Rule)?;
     let elbv2 = &call.region().elbv2;
     let found = match (&input.listener_arn, input.rule_arns.is_empty()) {
         (Some(arn), true) => {
@@ -229,6 +257,7 @@ struct PriorityInput {
 
 /// All priorities change at once, or none.
 pub(super) fn set_priorities(call: &mut Call<'_>, input: &PrioritiesInput) -> Result<Output, ApiError> {
+    names::check_arns(input.rule_priorities.iter().map(|pair| &pair.rule_arn), names::Kind::Rule)?;
     let elbv2 = &mut call.region().elbv2;
     let mut new: Vec<(String, u32)> = Vec::new();
     for pair in &input.rule_priorities {

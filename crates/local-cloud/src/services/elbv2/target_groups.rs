@@ -276,6 +276,7 @@ pub(super) struct ArnInput {
 
 /// Deleting a group that is not there succeeds.
 pub(super) fn delete(call: &mut Call<'_>, input: &ArnInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.target_group_arn, names::Kind::TargetGroup)?;
     let elbv2 = &mut call.region().elbv2;
     let arn = &input.target_group_arn;
     if elbv2.actions().any(|(_, actions)| actions.iter().any(|action| action.forwards_to(arn))) {
@@ -308,6 +309,8 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
             "Target group names, target group ARNs and a load balancer ARN cannot be specified at the same time",
         ));
     }
+    names::check_arns(&input.load_balancer_arn, names::Kind::LoadBalancer)?;
+    names::check_arns(&input.target_group_arns, names::Kind::TargetGroup)?;
     if let Some(arn) =
         input.load_balancer_arn.as_deref().filter(|arn| !elbv2.load_balancers.contains_key(*arn))
     {
@@ -335,6 +338,7 @@ pub(super) fn describe(call: &mut Call<'_>, input: &DescribeInput) -> Result<Out
 }
 
 pub(super) fn modify(call: &mut Call<'_>, input: &SettingsInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.target_group_arn, names::Kind::TargetGroup)?;
     let elbv2 = &mut call.region().elbv2;
     let group = elbv2.group_mut(&input.target_group_arn)?;
     group.health_check = group.health_check.with(&input.asked(group.protocol.as_deref()))?;
@@ -352,6 +356,7 @@ pub(super) struct ModifyAttributesInput {
 }
 
 pub(super) fn describe_attributes(call: &mut Call<'_>, input: &ArnInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.target_group_arn, names::Kind::TargetGroup)?;
     let group = call.region().elbv2.group_mut(&input.target_group_arn)?;
     Output::of(&AttributesOutput { attributes: attributes::all(group.known(), &group.attributes) })
 }
@@ -360,6 +365,7 @@ pub(super) fn modify_attributes(
     call: &mut Call<'_>,
     input: &ModifyAttributesInput,
 ) -> Result<Output, ApiError> {
+    names::check_arn(&input.target_group_arn, names::Kind::TargetGroup)?;
     let group = call.region().elbv2.group_mut(&input.target_group_arn)?;
     attributes::set(group.known(), "Target group", &mut group.attributes, &input.attributes)?;
     Output::of(&AttributesOutput { attributes: attributes::all(group.known(), &group.attributes) })

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::{in_range, validation};
-use super::{Elbv2State, LoadBalancerType, TargetGroup};
+use super::{Elbv2State, LoadBalancerType, TargetGroup, names};
 use crate::services::Call;
 use crate::services::ec2::Ec2State;
 use crate::wire::{ApiError, Output};
@@ -140,6 +140,7 @@ fn port_of(group: &TargetGroup, target: &TargetDescription) -> Result<Option<u16
 }
 
 pub(super) fn register(call: &mut Call<'_>, input: &TargetsInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.target_group_arn, names::Kind::TargetGroup)?;
     let region = call.region();
     let elbv2 = &mut region.elbv2;
     let group =
@@ -247,6 +248,7 @@ fn may_be_target(ec2: &Ec2State, group: &TargetGroup, address: Ipv4Addr) -> bool
 
 /// Targets that are not registered are passed over, as AWS does.
 pub(super) fn deregister(call: &mut Call<'_>, input: &TargetsInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.target_group_arn, names::Kind::TargetGroup)?;
     let (now, clock) = (call.now, call.settings.clock);
     let elbv2 = &mut call.region().elbv2;
     elbv2.group_mut(&input.target_group_arn)?;
@@ -289,6 +291,7 @@ const NO_OVERRIDE: AdministrativeOverride = AdministrativeOverride {
 };
 
 pub(super) fn describe_health(call: &mut Call<'_>, input: &TargetsInput) -> Result<Output, ApiError> {
+    names::check_arn(&input.target_group_arn, names::Kind::TargetGroup)?;
     let inert = call.settings.inert;
     let elbv2 = &call.region().elbv2;
     let group =

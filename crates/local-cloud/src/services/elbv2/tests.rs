@@ -14,6 +14,73 @@ fn a_name_belongs_to_one_load_balancer() {
 }
 
 #[test]
+fn the_order_of_subnets_and_groups_makes_no_other_load_balancer() {
+    let cloud = Cloud::new();
+    let make = |subnets: Vec<String>| {
+        cloud.ok("CreateLoadBalancer", json!({ "Name": "web", "Subnets": subnets }))["LoadBalancers"][0]
+            .clone()
+    };
+    let first = make(cloud.subnets());
+    let again = make(cloud.subnets().into_iter().rev().collect());
+    assert_eq!(first["LoadBalancerArn"], again["LoadBalancerArn"]);
+}
+
+#[test]
+fn security_groups_are_those_of_the_vpc() {
+    let cloud = Cloud::new();
+    let ec2 = |operation: &str, asked: Value| cloud.ask(Service::Ec2, operation, asked).expect("made");
+    let vpc = ec2("CreateVpc", json!({ "CidrBlock": "10.0.0.0/16" }))["vpc"]["vpcId"].clone();
+    let group = json!({ "GroupName": "far", "GroupDescription": "far", "VpcId": vpc });
+    let group = ec2("CreateSecurityGroup", group)["groupId"].clone();
+    let far = json!({ "Name": "web", "Subnets": cloud.subnets(), "SecurityGroups": [group] });
+    let refused = "InvalidConfigurationRequest: One or more security groups are invalid";
+    assert_eq!(cloud.err("CreateLoadBalancer", far), refused);
+    let set = json!({ "LoadBalancerArn": cloud.load_balancer("web"), "SecurityGroups": [group] });
+    assert_eq!(cloud.err("SetSecurityGroups", set), refused);
+}
+
+#[test]
+fn arns_are_of_what_is_asked_for() {
+    let cloud = Cloud::new();
+    let balancer = cloud.load_balancer("web");
+    for operation in ["DeleteLoadBalancer", "DescribeLoadBalancerAttributes"] {
+        let error = cloud.err(operation, json!({ "LoadBalancerArn": "foo" }));
+        assert_eq!(error, "ValidationError: 'foo' is not a valid load balancer ARN", "{operation}");
+    }
+    let other = |kind: &str| format!("ValidationError: '{balancer}' is not a valid {kind} ARN");
+    for operation in ["DeleteTargetGroup", "DescribeTargetHealth", "DeregisterTargets"] {
+        let error = cloud.err(operation, json!({ "TargetGroupArn": balancer }));
+        assert_eq!(error, other("target group"), "{operation}");
+    }
+    for operation in ["DeleteListener", "DescribeRules", "DescribeListenerCertificates", "CreateRule"] {
+        assert_eq!(
+            cloud.err(operation, json!({ "ListenerArn": balancer })),
+            other("listener"),
+            "{operation}"
+        );
+    }
+    assert_eq!(cloud.err("DeleteRule", json!({ "RuleArn": balancer })), other("listener rule"));
+    assert_eq!(cloud.err("DescribeListeners", json!({ "ListenerArns": [balancer] })), other("listener"));
+    let forward = json!([{ "Type": "forward", "TargetGroupArn": balancer }]);
+    let listener =
+        json!({ "LoadBalancerArn": balancer, "Protocol": "HTTP", "Port": 80, "DefaultActions": forward });
+    assert_eq!(cloud.err("CreateListener", listener), other("target group"));
+}
+
+#[test]
+fn groups_that_speak_http_are_checked_over_it() {
+    let cloud = Cloud::new();
+    let group = |protocol: &str, check: &str| {
+        json!({
+            "Name": "blue", "Protocol": protocol, "Port": 80, "VpcId": cloud.vpc(), "HealthCheckProtocol": check
+        })
+    };
+    insta::assert_snapshot!(cloud.err("CreateTargetGroup", group("HTTP", "TCP")), @"ValidationError: Health check protocol 'TCP' must be one of 'HTTP, HTTPS'");
+    insta::assert_snapshot!(cloud.err("CreateTargetGroup", group("TCP", "UDP")), @"ValidationError: Health check protocol 'UDP' must be one of 'HTTP, HTTPS, TCP'");
+    cloud.ok("CreateTargetGroup", group("TCP", "TCP"));
+}
+
+#[test]
 fn names_are_checked() {
     let cloud = Cloud::new();
     let name = |name: &str| {
@@ -123,6 +190,44 @@ fn rules_have_priorities_of_their_own() {
     let priorities: Vec<_> =
         all["Rules"].as_array().expect("rules").iter().map(|rule| &rule["Priority"]).collect();
     assert_eq!(priorities, ["10", "20", "default"]);
+}
+
+#[test]
+fn rules_have_the_conditions_that_the_load_balancer_knows() {
+    let cloud = Cloud::new();
+    let balancer = cloud.load_balancer("web");
+    let group = cloud.target_group("blue");
+    let listener = cloud.listener(&balancer, 80, &[(&group, 1)]);
+    let rule = |conditions: Value| {
+        json!({
+            "ListenerArn": listener, "Priority": 1, "Actions": [forward(&[(&group, 1)])], "Conditions": conditions
+        })
+    };
+    let path = json!({ "Field": "path-pattern", "Values": ["/a"] });
+    insta::assert_snapshot!(cloud.err("CreateRule", rule(json!([path, path]))), @"ValidationError: A rule can only have one 'path-pattern' condition");
+    let host = json!([{ "Field": "http-header", "HttpHeaderConfig": { "HttpHeaderName": "host", "Values": ["a"] } }]);
+    insta::assert_snapshot!(cloud.err("CreateRule", rule(host)), @"ValidationError: The 'HttpHeaderName' value must not be 'Host'; use a 'host-header' condition instead");
+    let pattern = json!([{ "Field": "path-pattern", "PathPatternConfig": { "RegexValues": ["^/a$"] } }]);
+    insta::assert_snapshot!(cloud.err("CreateRule", rule(pattern)), @"ValidationError: the embedded cloud does not implement 'RegexValues' of 'path-pattern' conditions");
+    let mut transformed = rule(json!([path]));
+    transformed["Transforms"] = json!([{ "Type": "url-rewrite" }]);
+    insta::assert_snapshot!(cloud.err("CreateRule", transformed), @"ValidationError: the embedded cloud does not implement the 'Transforms' of rules");
+}
+
+#[test]
+fn listeners_of_network_load_balancers_have_no_rules() {
+    let cloud = Cloud::new();
+    let balancer = json!({ "Name": "net", "Type": "network", "Subnets": cloud.subnets() });
+    let balancer = cloud.ok("CreateLoadBalancer", balancer)["LoadBalancers"][0]["LoadBalancerArn"].clone();
+    let group = json!({ "Name": "tcp", "Protocol": "TCP", "Port": 80, "VpcId": cloud.vpc() });
+    let group = cloud.ok("CreateTargetGroup", group)["TargetGroups"][0]["TargetGroupArn"].clone();
+    let actions = json!([{ "Type": "forward", "TargetGroupArn": group }]);
+    let listener =
+        json!({ "LoadBalancerArn": balancer, "Protocol": "TCP", "Port": 80, "DefaultActions": actions });
+    let listener = cloud.ok("CreateListener", listener)["Listeners"][0]["ListenerArn"].clone();
+    let path = json!([{ "Field": "path-pattern", "Values": ["/a"] }]);
+    let rule = json!({ "ListenerArn": listener, "Priority": 1, "Actions": actions, "Conditions": path });
+    insta::assert_snapshot!(cloud.err("CreateRule", rule), @"InvalidConfigurationRequest: Rules are only supported by listeners of application load balancers");
 }
 
 #[test]
