@@ -83,7 +83,7 @@ fn chosen<'a>(sets: &[&'a RecordSet]) -> Vec<&'a RecordSet> {
     kinds.dedup();
     for kind in kinds {
         let same: Vec<&'a RecordSet> = sets.iter().copied().filter(|set| set.kind == kind).collect();
-        let total: u32 = same.iter().filter_map(|set| set.weight).sum();
+        let total: i64 = same.iter().filter_map(|set| set.weight).sum();
         if same.iter().any(|set| set.multi_value_answer == Some(true)) {
             chosen.extend(same);
         } else if total > 0 {
@@ -104,7 +104,7 @@ fn chosen<'a>(sets: &[&'a RecordSet]) -> Vec<&'a RecordSet> {
 
 fn answers(state: &State, zone: &Zone, set: &RecordSet, name: &str, chain: u8) -> Vec<Record> {
     let Some(alias) = &set.alias_target else {
-        let ttl = set.ttl.unwrap_or(ALIAS_TTL);
+        let ttl = set.ttl.and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(ALIAS_TTL);
         let values = set.resource_records.iter();
         return values.filter_map(|value| Some(record(name, ttl, data(&set.kind, &value.value)?))).collect();
     };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::record_set::RecordSet;
 use super::zones::{IdInput, Zone};
-use super::{CHANGES_KEPT, Change, Route53State, domain, ids, values};
+use super::{CHANGES_KEPT, Change, Route53State, domain, health_checks, ids, routing, values};
 use crate::services::Call;
 use crate::wire::{ApiError, Iso8601, Output};
 
@@ -43,13 +43,23 @@ pub(super) fn change(call: &mut Call<'_>, input: Input) -> Result<Output, ApiErr
         return Err(ids::invalid_input("The ChangeBatch must have at least one Change"));
     }
     let mut items = input.change_batch.changes;
-    for item in &mut items {
+    for (index, item) in items.iter_mut().enumerate() {
+        routing::check_values(&item.resource_record_set, index + 1)?;
         check_shape(item)?;
+        check_health_check(state, item)?;
     }
+    let put: Vec<RecordSet> = items
+        .iter()
+        .filter(|item| item.action != "DELETE")
+        .map(|item| item.resource_record_set.clone())
+        .collect();
     // AWS tells everything that is wrong at once.
     let mut changed = zone.clone();
-    let problems: Vec<String> =
+    let mut problems: Vec<String> =
         items.into_iter().filter_map(|item| apply(&mut changed, id, item).err()).collect();
+    if problems.is_empty() {
+        problems = routing_problems(&changed, &put);
+    }
     if !problems.is_empty() {
         return Err(ApiError::sender("InvalidChangeBatch", format!("[{}]", problems.join(", "))));
     }
@@ -98,15 +108,38 @@ fn check_shape(item: &mut Item) -> Result<(), ApiError> {
              GeoProximityLocation], but found none",
         );
     }
-    if set.weight.is_some_and(|weight| weight > 255) || set.ttl.is_some_and(|ttl| ttl > 2_147_483_647) {
-        return invalid("A Weight is 0 to 255, a TTL 0 to 2147483647");
-    }
     set.name = domain::normalized(&set.name)?;
     if let Some(alias) = &mut set.alias_target {
         alias.dns_name = domain::normalized(&alias.dns_name)?;
         alias.hosted_zone_id = ids::bare(&alias.hosted_zone_id).to_owned();
     }
     Ok(())
+}
+
+/// What goes may name a health check that went before it.
+fn check_health_check(state: &Route53State, item: &Item) -> Result<(), ApiError> {
+    let named = item.resource_record_set.health_check_id.as_deref().filter(|_| item.action != "DELETE");
+    match named.filter(|id| !state.health_checks.contains_key(*id)) {
+        Some(id) => Err(health_checks::none(id)),
+        None => Ok(()),
+    }
+}
+
+/// Where sets that were `put` do not go with others of their name and type. This is judged once the whole
+/// batch is in: two sets may change places, or their TTL together.
+fn routing_problems(zone: &Zone, put: &[RecordSet]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (index, set) in put.iter().enumerate().filter(|(_, set)| set.is_routed()) {
+        let is_later = |other: &RecordSet| put[index + 1..].iter().any(|later| later.key() == other.key());
+        // Of two that were put, the later one is at fault; what went or was put again is not asked.
+        if !zone.records.contains(set) || is_later(set) {
+            continue;
+        }
+        let same = zone.records.iter().filter(|other| other.name == set.name && other.kind == set.kind);
+        let mut others = same.filter(|other| other.key() != set.key() && !is_later(other));
+        problems.extend(others.find_map(|other| routing::conflict(set, other)));
+    }
+    problems
 }
 
 fn apply(zone: &mut Zone, zone_id: &str, item: Item) -> Result<(), String> {
@@ -151,6 +184,11 @@ fn check_content(zone: &Zone, zone_id: &str, set: &RecordSet) -> Result<(), Stri
     if let Some(problem) = set.resource_records.iter().find_map(|record| values::problem(kind, &record.value))
     {
         return Err(problem);
+    }
+    let values = &set.resource_records;
+    let mut repeated = values.iter().enumerate().filter(|(index, value)| values[..*index].contains(value));
+    if let Some((_, record)) = repeated.next() {
+        return Err(format!("Duplicate Resource Record: '{}'", record.value));
     }
     if kind == "CNAME" && set.name == zone.name {
         return Err(format!(

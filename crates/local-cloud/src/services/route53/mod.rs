@@ -14,6 +14,7 @@ mod listing;
 mod query_logging;
 mod record_set;
 mod request;
+mod routing;
 mod tags;
 mod values;
 mod vpcs;

@@ -21,7 +21,7 @@ pub(crate) struct RecordSet {
     pub(crate) set_identifier: Option<String>,
     /// Share among the sets of the name: 0 to 255.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) weight: Option<u32>,
+    pub(crate) weight: Option<i64>,
     /// For latency routing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) region: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct RecordSet {
     pub(crate) multi_value_answer: Option<bool>,
     /// Seconds; not on aliases.
     #[serde(rename = "TTL", skip_serializing_if = "Option::is_none")]
-    pub(crate) ttl: Option<u32>,
+    pub(crate) ttl: Option<i64>,
     /// Not on aliases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) resource_records: Vec<ResourceRecord>,
@@ -76,7 +76,7 @@ pub(super) type Key<'a> = (Vec<&'a str>, &'a str, &'a str);
 
 impl RecordSet {
     /// A set of plain records.
-    pub(super) fn of(name: &str, kind: &str, ttl: u32, values: impl IntoIterator<Item = String>) -> Self {
+    pub(super) fn of(name: &str, kind: &str, ttl: i64, values: impl IntoIterator<Item = String>) -> Self {
         Self {
             name: name.to_owned(),
             kind: kind.to_owned(),

@@ -162,6 +162,75 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
+fn a_value_is_there_once() {
+    let mut dns = Dns::new();
+    let zone = dns.zone("example.com");
+    let mut twice = a("x.example.com", "127.0.0.1");
+    twice["ResourceRecords"] = json!([{ "Value": "127.0.0.1" }, { "Value": "127.0.0.1" }]);
+    let error = dns.change(&zone, json!([item("CREATE", twice)])).expect_err("refused");
+    assert_eq!(
+        (error.code.as_str(), error.message.as_str()),
+        ("InvalidChangeBatch", "[Duplicate Resource Record: '127.0.0.1']")
+    );
+}
+
+/// A set of `x.example.com` that is routed to.
+fn routed(id: &str, routing: Value) -> Value {
+    let mut set = a("x.example.com", "127.0.0.1");
+    set["SetIdentifier"] = json!(id);
+    for (key, value) in routing.as_object().expect("an object") {
+        set[key] = value.clone();
+    }
+    set
+}
+
+#[test]
+fn sets_of_a_name_are_routed_alike() {
+    let mut dns = Dns::new();
+    let zone = dns.zone("example.com");
+    let mut told = |first: Value, second: Value| {
+        let batch = json!([item("UPSERT", routed("a", first)), item("UPSERT", routed("b", second))]);
+        dns.change(&zone, batch).expect_err("refused").message
+    };
+    let near = json!({ "Region": "eu-west-1" });
+    let primary = json!({ "Failover": "PRIMARY" });
+    insta::assert_snapshot!(told(near.clone(), near.clone()), @"[RRSet with DNS name x.example.com., type A, SetIdentifier b, and Region Name=eu-west-1 cannot be created because a latency RRSet with the same name, type and region already exists.]");
+    insta::assert_snapshot!(told(json!({ "Weight": 1 }), near.clone()), @"[RRSet with DNS name x.example.com., type A, SetIdentifier b, and Region Name=eu-west-1 cannot be created because a non-latency RRSet with the same name and type already exists.]");
+    insta::assert_snapshot!(told(near, json!({ "Weight": 1 })), @"[RRSet with DNS name x.example.com., type A, SetIdentifier b cannot be created as a non-weighted set exists with the same name and type.]");
+    insta::assert_snapshot!(told(primary.clone(), primary), @"[RRSet with DNS name x.example.com., type A, SetIdentifier b, and Failover=PRIMARY cannot be created because a failover RRSet with the same name, type and failover already exists.]");
+    insta::assert_snapshot!(told(json!({ "Weight": 1 }), json!({ "Weight": 2, "TTL": 5 })), @"[RRSet with DNS name x.example.com., type A, SetIdentifier b cannot be created as weighted sets must contain the same TTL.]");
+}
+
+#[test]
+fn sets_may_change_together() {
+    let mut dns = Dns::new();
+    let zone = dns.zone("example.com");
+    let mut put = |first: Value, second: Value| {
+        let batch = json!([item("UPSERT", routed("a", first)), item("UPSERT", routed("b", second))]);
+        dns.change(&zone, batch).expect("put");
+    };
+    put(json!({ "Weight": 1 }), json!({ "Weight": 2 }));
+    put(json!({ "Weight": 1, "TTL": 5 }), json!({ "Weight": 2, "TTL": 5 }));
+    put(json!({ "Region": "eu-west-1" }), json!({ "Region": "us-east-1" }));
+    put(json!({ "Region": "us-east-1" }), json!({ "Region": "eu-west-1" }));
+}
+
+#[test]
+fn what_routing_names_has_to_exist() {
+    let mut dns = Dns::new();
+    let zone = dns.zone("example.com");
+    let mut refused = |routing: Value| {
+        let error = dns.change(&zone, json!([item("CREATE", routed("a", routing))])).expect_err("refused");
+        format!("{}: {}", error.code, error.message)
+    };
+    insta::assert_snapshot!(refused(json!({ "Weight": 1, "HealthCheckId": "none" })), @"NoSuchHealthCheck: A health check with id none does not exist.");
+    let region = refused(json!({ "Region": "mars-1" }));
+    assert!(region.starts_with("InvalidInput: 1 validation error detected: Value 'mars-1' at"), "{region}");
+    insta::assert_snapshot!(refused(json!({ "Weight": 1, "TTL": -1 })), @"InvalidInput: 1 validation error detected: Value '-1' at 'changeBatch.changes.1.member.resourceRecordSet.tTL' failed to satisfy constraint: Member must have value greater than or equal to 0");
+    insta::assert_snapshot!(refused(json!({ "Weight": 256 })), @"InvalidInput: 1 validation error detected: Value '256' at 'changeBatch.changes.1.member.resourceRecordSet.weight' failed to satisfy constraint: Member must have value less than or equal to 255");
+}
+
+#[test]
 fn lists_are_ordered_by_reversed_labels_and_paged() {
     let mut dns = Dns::new();
     let zone = dns.zone("example.com");
