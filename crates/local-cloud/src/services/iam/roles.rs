@@ -69,6 +69,12 @@ pub(super) fn encoded(document: &str) -> String {
 }
 
 impl IamState {
+    /// The id of the role with this ARN, and how many seconds its sessions may last.
+    pub(crate) fn session_of(&self, arn: &str) -> Option<(&str, u32)> {
+        let role = self.roles.values().find(|role| role.arn == arn)?;
+        Some((&role.id, role.max_session_seconds))
+    }
+
     /// Whether a role has this name. Names are not distinguished by case.
     pub(super) fn has_role_like(&self, name: &str) -> bool {
         self.roles.keys().any(|known| known.eq_ignore_ascii_case(name))

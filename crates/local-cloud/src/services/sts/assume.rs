@@ -73,9 +73,18 @@ fn assume(call: &mut Call<'_>, input: &RoleInput) -> Result<Value, ApiError> {
     };
     // The path of a role is not part of its sessions' ARNs.
     let name = path.rsplit('/').next().unwrap_or(path);
+    let known = call.state.account_mut(role.account).iam.session_of(&input.role_arn);
+    let (id, longest) = known.map_or_else(
+        || (format!("AROA{}", role.account), u64::MAX),
+        |(id, seconds)| (id.to_owned(), u64::from(seconds)),
+    );
+    if input.duration_seconds > longest {
+        let message = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
+        return Err(ApiError::sender("ValidationError", message));
+    }
     let session = format!("assumed-role/{name}/{}", input.role_session_name);
     let arn = Arn { service: "sts", region: "", account: role.account, resource: &session }.to_string();
-    let id = format!("AROA{}:{}", role.account, input.role_session_name);
+    let id = format!("{id}:{}", input.role_session_name);
     let who = Some((id.clone(), arn.clone()));
     let credentials = begin(call, role.account, input.duration_seconds, who);
     Ok(json!({ "Credentials": credentials, "AssumedRoleUser": { "AssumedRoleId": id, "Arn": arn } }))

@@ -6,6 +6,16 @@ use crate::wire::{ApiError, Identity, Input, Output, Service};
 use crate::world::{Partition, State};
 
 fn ask(state: &mut State, key: &str, operation: &str, parameters: Value) -> Result<Value, ApiError> {
+    ask_of(Service::Sts, state, key, operation, parameters)
+}
+
+fn ask_of(
+    service: Service,
+    state: &mut State,
+    key: &str,
+    operation: &str,
+    parameters: Value,
+) -> Result<Value, ApiError> {
     let settings = Settings {
         endpoint: ([127, 0, 0, 1], 4580).into(),
         inert: false,
@@ -21,8 +31,8 @@ fn ask(state: &mut State, key: &str, operation: &str, parameters: Value) -> Resu
         settings: &settings,
         state,
     };
-    let input = Input::from_value(Service::Sts, parameters);
-    services::call(&mut call, Service::Sts, operation, &input).map(Output::into_body)
+    let input = Input::from_value(service, parameters);
+    services::call(&mut call, service, operation, &input).map(Output::into_body)
 }
 
 const ROLE: &str = "arn:aws:iam::210987654321:role/team/deployer";
@@ -40,6 +50,29 @@ fn whoever_assumes_a_role_is_in_its_account() {
     assert_eq!(who["UserId"], session["AssumedRoleUser"]["AssumedRoleId"]);
     let who = ask(&mut state, "test", "GetCallerIdentity", json!({})).expect("known");
     assert_eq!(who["Arn"], "arn:aws:iam::123456789012:root");
+}
+
+#[test]
+fn a_session_of_a_role_has_its_id_and_its_limit() {
+    let mut state = State::default();
+    let trust = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}}"#;
+    let role = json!({
+        "RoleName": "deployer", "Path": "/team/", "AssumeRolePolicyDocument": trust, "MaxSessionDuration": 7200
+    });
+    let role = ask_of(Service::Iam, &mut state, "210987654321", "CreateRole", role).expect("made");
+    let mut assume = |seconds: u64| {
+        let asked = json!({ "RoleArn": ROLE, "RoleSessionName": "ci", "DurationSeconds": seconds });
+        ask(&mut state, "test", "AssumeRole", asked)
+    };
+    let too_long = assume(7201).expect_err("refused");
+    assert_eq!(too_long.code, "ValidationError");
+    insta::assert_snapshot!(too_long.message, @"The requested DurationSeconds exceeds the MaxSessionDuration set for this role.");
+    let session = assume(7200).expect("assumed");
+    let id = format!("{}:ci", role["Role"]["RoleId"].as_str().expect("an id"));
+    assert_eq!(session["AssumedRoleUser"]["AssumedRoleId"], id);
+    let key = session["Credentials"]["AccessKeyId"].as_str().expect("a key");
+    let who = ask(&mut state, key, "GetCallerIdentity", json!({})).expect("known");
+    assert_eq!(who["UserId"], id);
 }
 
 #[test]
