@@ -64,10 +64,14 @@ impl Sample {
         let runtime = tokio::runtime::Runtime::new().expect("runtime");
         let options = self.load();
         let load = runtime.block_on(async { Load::start(&options) });
-        let answered =
-            |load: &Load| if load.counts().0 > 50 { Ok(()) } else { Err("no answers yet".to_owned()) };
-        eventually(Duration::from_secs(10), || answered(&load)).expect("load");
+        let answered = |wanted: usize| {
+            let enough = || if load.counts().0 >= wanted { Ok(()) } else { Err("no answers yet".to_owned()) };
+            eventually(Duration::from_secs(10), enough).expect("load");
+        };
+        answered(50);
         let finished = self.run(args, code);
+        // The last slice of the timeline is to be one after its end, also where that came at once.
+        answered(load.counts().0 + usize::try_from(options.rate).unwrap_or_default());
         (finished, runtime.block_on(load.stop()))
     }
 }
