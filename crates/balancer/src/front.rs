@@ -35,7 +35,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Front {
     pub(super) listener: Arc<LiveListener>,
     pub(super) peer: IpAddr,
-    pub(super) forwarded_for: HeaderValue,
+    /// The client's address, and the same with its port.
+    forwarded_for: [HeaderValue; 2],
     /// For requests of HTTP/1.0 that name no host.
     pub(super) local_authority: HeaderValue,
     pub(super) trace_ids: TraceIds,
@@ -55,9 +56,13 @@ impl Front {
         let clock = listener.clock.clone();
         // An address is always a valid header value.
         let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"));
+        let address = peer.ip().to_canonical();
         Self {
             peer: peer.ip(),
-            forwarded_for: value(peer.ip().to_canonical().to_string()),
+            forwarded_for: [
+                value(address.to_string()),
+                value(SocketAddr::new(address, peer.port()).to_string()),
+            ],
             local_authority: value(local.to_string()),
             trace_ids: TraceIds::new(epoch, clock.clone()),
             last: AtomicU32::new(clock.now()),
@@ -67,6 +72,11 @@ impl Front {
             expired: AtomicBool::new(false),
             target: Mutex::default(),
         }
+    }
+
+    /// What `X-Forwarded-For` says of the client.
+    pub(super) fn forwarded_for(&self, with_port: bool) -> &HeaderValue {
+        &self.forwarded_for[usize::from(with_port)]
     }
 
     /// Marks the wait for a target; over when the guard is dropped.

@@ -1,9 +1,10 @@
 //! Headers on their way through.
 
 use super::front::Front;
+use super::table::{ForwardedFor, HeaderPolicy};
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, EXPECT, Entry, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    CONNECTION, EXPECT, Entry, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
@@ -32,7 +33,15 @@ pub(super) fn for_target(headers: &mut HeaderMap, front: &Front, upgrade: bool) 
         headers.insert(UPGRADE, protocol);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    append_forwarded_for(headers, front);
+    let policy = &front.listener.routes.load().headers;
+    if policy.drop_invalid {
+        drop_invalid(headers);
+    }
+    match policy.forwarded_for {
+        ForwardedFor::Append => append_forwarded_for(headers, front.forwarded_for(policy.client_port)),
+        ForwardedFor::Preserve => {}
+        ForwardedFor::Remove => drop(headers.remove(X_FORWARDED_FOR)),
+    }
     headers.insert(X_FORWARDED_PROTO, front.listener.forwarded_proto());
     headers.insert(X_FORWARDED_PORT, front.listener.forwarded_port.clone());
     add_trace_id(headers, front);
@@ -48,6 +57,25 @@ pub(super) fn for_client(headers: &mut HeaderMap, upgrade: bool) {
     }
     strip_hop_by_hop(headers);
     headers.remove(PROXY_AUTHENTICATE);
+}
+
+/// Puts on a response, of a target or of the balancer itself, what the listener has for all of them.
+pub(super) fn on_response(headers: &mut HeaderMap, policy: &HeaderPolicy) {
+    if policy.hide_server {
+        headers.remove(SERVER);
+    }
+    for (name, value) in &policy.response {
+        headers.insert(name, value.clone());
+    }
+}
+
+fn drop_invalid(headers: &mut HeaderMap) {
+    let is_valid =
+        |name: &HeaderName| name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let invalid: Vec<HeaderName> = headers.keys().filter(|name| !is_valid(name)).cloned().collect();
+    for name in invalid {
+        headers.remove(name);
+    }
 }
 
 /// Removes what concerns only one connection (RFC 9110 section 7.6.1).
@@ -75,14 +103,14 @@ fn names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
-fn append_forwarded_for(headers: &mut HeaderMap, front: &Front) {
+fn append_forwarded_for(headers: &mut HeaderMap, client: &HeaderValue) {
     match headers.entry(X_FORWARDED_FOR) {
         Entry::Vacant(entry) => {
-            entry.insert(front.forwarded_for.clone());
+            entry.insert(client.clone());
         }
         Entry::Occupied(mut entry) => {
             let mut list: Vec<&[u8]> = entry.iter().map(HeaderValue::as_bytes).collect();
-            list.push(front.forwarded_for.as_bytes());
+            list.push(client.as_bytes());
             // Joined values are valid because their parts and the separator are.
             if let Ok(joined) = HeaderValue::from_bytes(&list.join(&b", "[..])) {
                 entry.insert(joined);

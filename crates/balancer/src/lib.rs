@@ -37,9 +37,9 @@ pub use control::{Balancer, Options};
 pub use metrics::{ListenerMetrics, Metrics, TargetMetrics};
 pub use report::{BindError, Bound, Health, HealthReason, HealthReport, HealthState};
 pub use table::{
-    Action, Algorithm, Certificate, Condition, GroupId, HealthCheck, HealthCheckPort, Listener, ListenerId,
-    ListenerProtocol, QueryParameter, Redirect, RoutingTable, Rule, Target, TargetGroup, TargetId,
-    TargetProtocol, TargetState,
+    Action, Algorithm, Certificate, Condition, ForwardedFor, GroupId, HeaderPolicy, HealthCheck,
+    HealthCheckPort, Listener, ListenerId, ListenerProtocol, QueryParameter, Redirect, RoutingTable, Rule,
+    Target, TargetGroup, TargetId, TargetProtocol, TargetState,
 };
 
 #[cfg(test)]

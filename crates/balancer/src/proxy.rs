@@ -32,8 +32,9 @@ pub(super) async fn handle(front: Arc<Front>, request: Request<Incoming>) -> Res
     let (mut parts, body) = request.into_parts();
     match exchange(&front, &mut parts, body).await {
         Ok(response) => response,
-        Err(own) => {
+        Err(mut own) => {
             front.listener.own_responses.count(own.status());
+            headers::on_response(own.headers_mut(), &front.listener.routes.load().headers);
             *own
         }
     }
@@ -250,6 +251,7 @@ fn finish(
     let target_upgrade = head.extensions.remove::<OnUpgrade>();
     let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
     headers::for_client(&mut head.headers, upgraded);
+    headers::on_response(&mut head.headers, &front.listener.routes.load().headers);
     if upgraded {
         let (Some(client), Some(target)) = (client_upgrade, target_upgrade) else {
             return Err(own_error(StatusCode::BAD_GATEWAY));

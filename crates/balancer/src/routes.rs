@@ -3,7 +3,7 @@
 use super::response;
 use super::rules::Test;
 use super::selection::{LiveGroup, pick};
-use super::table::{Action, GroupId, Listener, Redirect};
+use super::table::{Action, GroupId, HeaderPolicy, Listener, Redirect};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -19,6 +19,7 @@ pub(super) struct Routes {
     default: Route,
     /// In real time.
     pub(super) idle_timeout: Duration,
+    pub(super) headers: HeaderPolicy,
 }
 
 /// A compiled action.
@@ -50,7 +51,8 @@ impl Routes {
             .into_iter()
             .map(|rule| (rule.conditions.iter().map(Test::new).collect(), route(&rule.action)))
             .collect();
-        Self { rules, default: route(&listener.default_action), idle_timeout }
+        let headers = listener.headers.clone();
+        Self { rules, default: route(&listener.default_action), idle_timeout, headers }
     }
 
     /// The action for a request.

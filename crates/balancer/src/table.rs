@@ -3,6 +3,7 @@
 //! The control plane builds a new table on every change and hands it over whole; the balancer compares it
 //! with what it runs and keeps whatever did not change (sockets, health, pooled connections).
 
+use http::{HeaderName, HeaderValue};
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -79,10 +80,41 @@ pub struct Listener {
     /// Closes client and target connections on which nothing moves for this long; a target that has not
     /// answered by then is reported to the client as 504. ELB's default is 60 s.
     pub idle_timeout: Duration,
+    /// What is done to headers beside what every proxy does.
+    pub headers: HeaderPolicy,
     /// Rules, in any order; the lowest priority that matches wins.
     pub rules: Vec<Rule>,
     /// What happens when no rule matches.
     pub default_action: Action,
+}
+
+/// What a listener does to headers that not every listener does
+/// (<https://docs.aws.amazon.com/elasticloadbalancing/latest/application/header-modification.html>).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeaderPolicy {
+    /// What becomes of a request's list of the addresses that it came from.
+    pub forwarded_for: ForwardedFor,
+    /// The client's port stands behind the address that is appended to the list.
+    pub client_port: bool,
+    /// Headers of requests are dropped whose names have other characters than letters, digits and hyphens.
+    pub drop_invalid: bool,
+    /// No response says what server made it.
+    pub hide_server: bool,
+    /// Headers of every response, in the place of those of the same name.
+    pub response: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What becomes of `X-Forwarded-For`
+/// (<https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html>).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedFor {
+    /// The client's address is appended.
+    #[default]
+    Append,
+    /// It stays as the client sent it.
+    Preserve,
+    /// It is removed.
+    Remove,
 }
 
 /// How clients speak to a listener.

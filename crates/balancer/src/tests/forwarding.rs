@@ -50,6 +50,49 @@ async fn forwarded_headers_are_added_and_connection_headers_removed() {
     assert!(head.contains("x-custom: kept") && !head.contains("keep-alive"), "{head}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_may_have_a_policy_for_headers() {
+    let backend = mirror().await;
+    let running = Running::start();
+    let with = |policy: HeaderPolicy| {
+        let mut table = simple(vec![target("t", backend.address)]);
+        table.listeners[0].headers = policy;
+        table
+    };
+    let address = running.apply(with(HeaderPolicy::default())).await;
+    let request =
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Forwarded-For: 192.0.2.1\r\nX_Odd: 1\r\n\r\n";
+    let answer = raw(address, request).await;
+    assert!(
+        answer.contains("x-forwarded-for: 192.0.2.1, 127.0.0.1\n") && answer.contains("x_odd: 1"),
+        "{answer}"
+    );
+
+    let client_port = HeaderPolicy { client_port: true, drop_invalid: true, ..HeaderPolicy::default() };
+    running.apply(with(client_port)).await;
+    let answer = raw(address, request).await;
+    assert!(
+        answer.contains("x-forwarded-for: 192.0.2.1, 127.0.0.1:") && !answer.contains("x_odd"),
+        "{answer}"
+    );
+
+    let preserve = HeaderPolicy { forwarded_for: ForwardedFor::Preserve, ..HeaderPolicy::default() };
+    running.apply(with(preserve)).await;
+    let answer = raw(address, request).await;
+    assert!(answer.contains("x-forwarded-for: 192.0.2.1\n"), "{answer}");
+
+    let response = vec![("x-custom".parse().unwrap(), "replaced".parse().unwrap())];
+    let forwarded_for = ForwardedFor::Remove;
+    let rest = HeaderPolicy { forwarded_for, hide_server: true, response, ..HeaderPolicy::default() };
+    running.apply(with(rest)).await;
+    let answer = raw(address, request).await;
+    assert!(!answer.contains("x-forwarded-for"), "{answer}");
+    assert!(answer.contains("x-custom: replaced\r\n") && !answer.contains("x-custom: kept"), "{answer}");
+    // Also on what the balancer says itself.
+    let own = raw(address, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+    assert!(own.contains("x-custom: replaced\r\n") && !own.contains("server:"), "{own}");
+}
+
 fn regex_free_trace(body: &str) -> String {
     let lines = body.lines().map(|line| match line.split_once("Root=1-") {
         Some((start, rest)) if rest.len() == 33 => format!("{start}Root=…"),

@@ -169,6 +169,7 @@ fn table(default_action: Action, groups: Vec<TargetGroup>) -> RoutingTable {
         port: 0,
         protocol: ListenerProtocol::Http,
         idle_timeout: Duration::from_secs(60),
+        headers: HeaderPolicy::default(),
         rules: Vec::new(),
         default_action,
     };

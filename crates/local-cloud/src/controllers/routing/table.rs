@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::services::elbv2;
 use crate::world::{Region, State};
 use pipeline_balancer::{
-    Action, Algorithm, Certificate, Condition, GroupId, HealthCheck, HealthCheckPort, Listener,
-    ListenerProtocol, QueryParameter, Redirect, RoutingTable, Rule, Target, TargetGroup, TargetId,
-    TargetProtocol, TargetState,
+    Action, Algorithm, Certificate, Condition, ForwardedFor, GroupId, HeaderPolicy, HealthCheck,
+    HealthCheckPort, Listener, ListenerProtocol, QueryParameter, Redirect, RoutingTable, Rule, Target,
+    TargetGroup, TargetId, TargetProtocol, TargetState,
 };
 use pipeline_data_plane::runtime::AddressBook;
 
@@ -56,9 +56,25 @@ fn listener(region: &Region, own: &elbv2::Listener) -> Option<Listener> {
         port: own.port,
         protocol,
         idle_timeout: balancer.idle_timeout(),
+        headers: headers(balancer, own),
         rules,
         default_action: action(&own.default_actions),
     })
+}
+
+fn headers(balancer: &elbv2::LoadBalancer, own: &elbv2::Listener) -> HeaderPolicy {
+    let enabled = |key| balancer.attribute(key) == "true";
+    HeaderPolicy {
+        forwarded_for: match balancer.attribute("routing.http.xff_header_processing.mode") {
+            "preserve" => ForwardedFor::Preserve,
+            "remove" => ForwardedFor::Remove,
+            _ => ForwardedFor::Append,
+        },
+        client_port: enabled("routing.http.xff_client_port.enabled"),
+        drop_invalid: enabled("routing.http.drop_invalid_header_fields.enabled"),
+        hide_server: own.attribute("routing.http.response.server.enabled") == "false",
+        response: own.response_headers(),
+    }
 }
 
 fn rule(rule: &elbv2::Rule) -> Rule {

@@ -1,7 +1,8 @@
 use std::net::SocketAddr;
 
 use crate::services::elbv2::testing::Cloud;
-use pipeline_balancer::{Action, GroupId, ListenerProtocol, TargetState};
+use pipeline_balancer::{Action, ForwardedFor, GroupId, HeaderPolicy, ListenerProtocol, TargetState};
+use serde_json::{Value, json};
 
 use super::table::{build, target_id};
 use super::{keep_report, next_drained};
@@ -36,6 +37,34 @@ fn listeners_groups_and_targets_reach_the_data_plane() {
     let target = &table.groups[&GroupId::from(&blue)].targets[0];
     assert_eq!(target.address.port(), 8080);
     assert!(target.address.ip().is_loopback(), "{}", target.address);
+}
+
+#[test]
+fn attributes_for_headers_reach_the_data_plane() {
+    let cloud = Cloud::new();
+    let balancer = cloud.load_balancer("web");
+    let listener = cloud.listener(&balancer, 80, &[(&cloud.target_group("blue"), 1)]);
+    let headers = || cloud.world.read(build).listeners[0].headers.clone();
+    assert_eq!(headers(), HeaderPolicy::default());
+    let attributes = |of: &[(&str, &str)]| -> Value {
+        of.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect()
+    };
+    let own = attributes(&[
+        ("routing.http.response.server.enabled", "false"),
+        ("routing.http.response.x_frame_options.header_value", "DENY"),
+    ]);
+    cloud.ok("ModifyListenerAttributes", json!({ "ListenerArn": listener, "Attributes": own }));
+    let of_all = attributes(&[
+        ("routing.http.xff_header_processing.mode", "preserve"),
+        ("routing.http.xff_client_port.enabled", "true"),
+        ("routing.http.drop_invalid_header_fields.enabled", "true"),
+    ]);
+    cloud.ok("ModifyLoadBalancerAttributes", json!({ "LoadBalancerArn": balancer, "Attributes": of_all }));
+    let response = vec![("x-frame-options".parse().expect("a name"), "DENY".parse().expect("a value"))];
+    let forwarded_for = ForwardedFor::Preserve;
+    let all =
+        HeaderPolicy { forwarded_for, client_port: true, drop_invalid: true, hide_server: true, response };
+    assert_eq!(headers(), all);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) type Attributes = IndexMap<String, String>;
 
 /// What an attribute may be.
 pub(super) struct Known {
-    key: &'static str,
+    pub(super) key: &'static str,
     default: &'static str,
     values: Values,
 }

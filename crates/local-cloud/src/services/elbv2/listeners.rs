@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use super::actions::{self, Action};
@@ -17,6 +18,9 @@ use crate::wire::{ApiError, Output};
 use crate::world::Region;
 
 /// A listener.
+/// How the attributes begin that put a header on responses.
+const RESPONSE_HEADER: &str = "routing.http.response.";
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Listener {
     pub(crate) arn: String,
@@ -45,6 +49,21 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// The value of an attribute, or its default.
+    pub(crate) fn attribute(&self, key: &str) -> &str {
+        attributes::value(self.known(), &self.attributes, key)
+    }
+
+    /// The headers that its attributes put on every response.
+    pub(crate) fn response_headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let header = |key: &str| {
+            let name = key.strip_prefix(RESPONSE_HEADER)?.strip_suffix(".header_value")?.replace('_', "-");
+            let value = Some(self.attribute(key)).filter(|value| !value.is_empty())?;
+            Some((name.parse().ok()?, value.parse().ok()?))
+        };
+        self.known().iter().filter_map(|known| header(known.key)).collect()
+    }
+
     fn known(&self) -> &'static [attributes::Known] {
         if self.protocol.starts_with("HTTP") { attributes::HTTP_LISTENER } else { attributes::TCP_LISTENER }
     }

@@ -73,8 +73,12 @@ impl LoadBalancerType {
 impl LoadBalancer {
     /// After how much silence connections are closed.
     pub(crate) fn idle_timeout(&self) -> Duration {
-        let seconds = attributes::value(self.kind.known(), &self.attributes, "idle_timeout.timeout_seconds");
-        Duration::from_secs(seconds.parse().unwrap_or(60))
+        Duration::from_secs(self.attribute("idle_timeout.timeout_seconds").parse().unwrap_or(60))
+    }
+
+    /// The value of an attribute, or its default.
+    pub(crate) fn attribute(&self, key: &str) -> &str {
+        attributes::value(self.kind.known(), &self.attributes, key)
     }
 }
 
