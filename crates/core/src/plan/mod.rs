@@ -81,7 +81,9 @@ impl PlannedStage {
         }
         let inputs = self.inputs.0.iter();
         if let Some((key, _)) = inputs.clone().find(|(key, value)| other.inputs.0.get(*key) != Some(value)) {
-            return Some(format!("the input `{key}` of stage `{name}` is another one now"));
+            return Some(format!(
+                "the input `{key}` of stage `{name}` is another one now, perhaps for want of the plan's `--var`"
+            ));
         }
         if inputs.len() != other.inputs.0.len() {
             return Some(format!("stage `{name}` has other inputs now"));

@@ -354,7 +354,7 @@ impl Run {
         }
         if plan.pipeline != definition.id {
             let (found, wanted) = (plan.pipeline.canonical(), definition.id.canonical());
-            return stale(&format!("the plan is for `{found}`, not for `{wanted}`"));
+            return stale(&format!("the plan is for `{found}`, not for `{wanted}` (see `--environment`)"));
         }
         if plan.configuration != definition.fingerprint {
             return stale("the file was changed since the plan was made");
