@@ -3,14 +3,17 @@
 //! `plugins calls PLUGIN` measures the plugin `echo` in that file, `plugins stages COUNT PLUGIN` runs it COUNT
 //! times in one run. Both print JSON.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
+use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pipeline_core::{Cancellation, Engine, LoadOptions, LocalStore, Pipeline, Wait};
 use pipeline_plugin_host::{Options, Plugins, Trust};
+use pipeline_sdk::wire::{CallContext, Message, MessageType, Outgoing, Reply, RollbackCall};
 use pipeline_sdk::{
     Action, CancellationToken, Context, ContextParts, Done, Inputs, Isolation, Mode, NullSink, PipelineId,
     PluginSource, Registry, ResourceId, RunCommand, RunId, RunOutcome, StageName, Value, json,
@@ -80,6 +83,7 @@ async fn calls(plugin: &str, isolation: &str) -> Result<Value, Box<dyn Error>> {
         count += 1;
     }
     let one = begun.elapsed().as_secs_f64() * 1e6 / f64::from(count);
+    let json = json_alone(&context, &done)?;
     let (begun, mut many) = (Instant::now(), 0u32);
     while begun.elapsed() < WHILE {
         let batch = (0..AT_ONCE).map(|_| kind.stage.plan(&context, &inputs));
@@ -89,7 +93,36 @@ async fn calls(plugin: &str, isolation: &str) -> Result<Value, Box<dyn Error>> {
         }
     }
     let together = begun.elapsed().as_secs_f64() * 1e6 / f64::from(many);
-    Ok(json!({ "us": one, "us_both_ways": both, "us_at_once": together }))
+    Ok(json!({ "us": one, "us_json": json, "us_both_ways": both, "us_at_once": together }))
+}
+
+/// What writing and reading the messages of one `rollback` takes, without any plugin.
+fn json_alone(context: &Context, done: &[Done]) -> Result<f64, Box<dyn Error>> {
+    let (begun, mut count) = (Instant::now(), 0u32);
+    while begun.elapsed() < WHILE {
+        let call = RollbackCall {
+            kind: Cow::Borrowed("echo"),
+            context: CallContext {
+                stage: Cow::Borrowed(context.stage()),
+                run: context.run(),
+                pipeline: Cow::Borrowed(context.pipeline()),
+                directory: Cow::Borrowed(Path::new("/")),
+                mode: context.mode(),
+                prior: None,
+                idempotency_key: context.idempotency_key(""),
+            },
+            inputs: Inputs::default(),
+            done: Cow::Borrowed(done),
+        };
+        let sent = Outgoing { message: MessageType::Rollback, id: 1, body: &call }.encode()?;
+        let message: Message<'_> = serde_json::from_slice(&sent)?;
+        black_box(serde_json::from_str::<RollbackCall<'_>>(message.body.get())?);
+        let answer = Outgoing { message: MessageType::Result, id: 1, body: &Reply::Ok(()) }.encode()?;
+        let message: Message<'_> = serde_json::from_slice(&answer)?;
+        black_box(serde_json::from_str::<Reply<()>>(message.body.get())?);
+        count += 1;
+    }
+    Ok(begun.elapsed().as_secs_f64() * 1e6 / f64::from(count))
 }
 
 async fn stages(count: usize, plugin: &str) -> Result<Value, Box<dyn Error>> {

@@ -139,7 +139,7 @@ impl Loaded {
             let _ = opened.send(calls.clone());
             let Some(calls) = calls else { return };
             for (message, bytes) in queue {
-                calls.pass(message, &bytes);
+                calls.pass(message, &bytes, Instant::now());
                 calls.waiting.fetch_sub(1, Ordering::SeqCst);
             }
             calls.instance.close();
@@ -256,22 +256,22 @@ impl Calls {
     /// Whether `send` can be expected to return at once: it just did, over and over. That is no reason to expect it of
     /// an `apply`, of what it goes on with, or of an event: sooner or later those wait for the world, and they take
     /// long enough for a thread to be woken.
-    fn is_prompt(&self, message: MessageType) -> bool {
+    fn is_prompt(&self, message: MessageType, now: Instant) -> bool {
         let Some(record) = self.record(message) else { return false };
         matches!(message, MessageType::Plan | MessageType::Rollback)
             && record.prompt.load(Ordering::Relaxed) >= PROVEN
             && self.waiting.load(Ordering::SeqCst) == 0
             && !self.blocks.load(Ordering::Relaxed)
-            && self.millis(Instant::now()).saturating_sub(record.last.load(Ordering::Relaxed)) < RECENTLY
+            && self.millis(now).saturating_sub(record.last.load(Ordering::Relaxed)) < RECENTLY
     }
 
     fn millis(&self, at: Instant) -> u64 {
         u64::try_from((at - self.opened).as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn pass(&self, message: MessageType, bytes: &[u8]) {
+    /// `begun` is now.
+    fn pass(&self, message: MessageType, bytes: &[u8], begun: Instant) {
         let Some(record) = self.record(message) else { return self.instance.pass(bytes) };
-        let begun = Instant::now();
         self.instance.pass(bytes);
         // Reading the clock is a good part of what a short call costs.
         let ended = Instant::now();
@@ -303,11 +303,11 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// Passes a message on the thread of the caller, which may wait.
-    pub(crate) fn pass_here(&self, message: MessageType, bytes: &[u8]) {
+    pub(crate) fn pass_here(&self, message: MessageType, bytes: &[u8], now: Instant) {
         // Counted before it is looked whether it is closed, and closed before it is looked whether any is counted.
         self.guests.fetch_add(1, Ordering::SeqCst);
         if !self.closed.load(Ordering::SeqCst) {
-            self.calls.pass(message, bytes);
+            self.calls.pass(message, bytes, now);
         }
         self.guests.fetch_sub(1, Ordering::SeqCst);
     }
@@ -353,8 +353,9 @@ impl Opened {
 impl Transport for Opened {
     fn send(&self, message: MessageType, bytes: Vec<u8>) {
         self.warn();
-        match self.calls.is_prompt(message) {
-            true => self.pass_here(message, &bytes),
+        let now = Instant::now();
+        match self.calls.is_prompt(message, now) {
+            true => self.pass_here(message, &bytes, now),
             false => self.queue(message, bytes),
         }
     }

@@ -23,6 +23,9 @@ use crate::call::{CallHost, too_late};
 /// How many lines of a plugin's log are kept for the error that says how it ended.
 const LAST_WORDS: usize = 5;
 
+/// What most calls need at most, with their context, in bytes.
+const USUAL_CALL: usize = 4096;
+
 /// How much of a message is quoted.
 const QUOTED: usize = 80;
 
@@ -107,7 +110,7 @@ impl Link {
     }
 
     fn send(&self, message: MessageType, id: u64, body: &impl Serialize) -> Result<(), WireError> {
-        let bytes = Outgoing { message, id, body }.encode();
+        let bytes = Outgoing { message, id, body }.encode_into(Vec::with_capacity(USUAL_CALL));
         let bytes = bytes.map_err(|error| WireError::failed(format!("the call is not JSON: {error}")))?;
         if bytes.len() > LONGEST_MESSAGE {
             return Err(WireError::failed(format!(

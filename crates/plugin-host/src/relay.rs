@@ -5,6 +5,7 @@ use std::io::{self, BufReader};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use pipeline_sdk::wire::{MessageType, read_line, write_line};
 
@@ -31,7 +32,7 @@ pub fn serve(path: &Path) -> io::Result<()> {
     while read_line(&mut input, &mut line)? {
         // What a message is does not matter here: this thread has nothing else to do.
         match plugin.says_prompt() {
-            true => plugin.pass_here(MessageType::Unknown, &line),
+            true => plugin.pass_here(MessageType::Unknown, &line, Instant::now()),
             false => plugin.send(MessageType::Unknown, std::mem::take(&mut line)),
         }
     }

@@ -124,7 +124,15 @@ impl<T: Serialize> Outgoing<'_, T> {
     /// The body is not JSON: a map with keys that are no texts.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
         // Most messages are shorter, and need no second piece of memory. glibc keeps pieces up to this at hand.
-        let mut bytes = Vec::with_capacity(1000);
+        self.encode_into(Vec::with_capacity(1000))
+    }
+
+    /// The message as it is sent, in memory that is there.
+    ///
+    /// # Errors
+    /// As [`Outgoing::encode`].
+    pub fn encode_into(&self, mut bytes: Vec<u8>) -> Result<Vec<u8>, serde_json::Error> {
+        bytes.clear();
         serde_json::to_writer(&mut bytes, self)?;
         Ok(bytes)
     }

@@ -33,9 +33,13 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<(), StepEr
         }
     }
     for ((name, _, _, limit), measured) in ways.iter().zip(&measured) {
-        let [one, both, together] = ["us", "us_both_ways", "us_at_once"].map(|field| of(measured, field));
-        let (both, together) = (figures(both), figures(together));
-        let said = format!("{} µs; with 1 KB back {both} µs, 64 at once {together} µs", figures(one));
+        let [one, json, both, together] =
+            ["us", "us_json", "us_both_ways", "us_at_once"].map(|field| of(measured, field));
+        let [json, both, together] = [json, both, together].map(figures);
+        let said = format!(
+            "{} µs (its JSON alone {json} µs); with 1 KB back {both} µs, 64 at once {together} µs",
+            figures(one)
+        );
         let row = Row::new(format!("call of 1 KB: {name}"), said, NONE);
         section.rows.push(match limit {
             Some(limit) => row.judged(one, Bound::Below(*limit), " µs"),
@@ -51,8 +55,10 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<(), StepEr
     section.notes.push(format!(
         "A call is `rollback` of a side effect whose `before` has 1,024 bytes, which is answered with nothing, or \
          `plan` of a stage that gives its inputs of 1,024 bytes back; with everything around it: the context of the \
-         run, the conversions to and from JSON, and the answer; one after the other, {} rounds, medians. Calls that were quick over and over are carried out on \
-         the thread of the caller; what waits goes on on a thread of the plugin.",
+         run, the conversions to and from JSON, and the answer; one after the other, {} rounds, medians. Its JSON \
+         alone is writing and reading the same messages once, without a plugin: what no call can cost less than, and \
+         what shows how fast the machine was just then. Calls that were quick over and over are carried out on the \
+         thread of the caller; what waits goes on on a thread of the plugin.",
         bench.rounds
     ));
     Ok(())
