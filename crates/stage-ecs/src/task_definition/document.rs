@@ -206,15 +206,16 @@ fn own_file(
     }
 }
 
+/// The containers of a file, which is their list or an object with everything.
+fn containers(content: &Value) -> Option<&Vec<Value>> {
+    content.as_array().or_else(|| content["containerDefinitions"].as_array())
+}
+
 /// The container that gets the traffic has to be in the user's file, with its port: the load balancer and the
 /// deployment name both.
 fn check(path: &str, content: &Value, names: &Names, inputs: &EcsInputs) -> Result<(), StageError> {
     let refuse = |why: String| Err(StageError::input("task_definition", format!("{path} {why}")));
-    let containers = match content {
-        Value::Array(containers) => Some(containers),
-        whole => whole["containerDefinitions"].as_array(),
-    };
-    let Some(containers) = containers else {
+    let Some(containers) = containers(content) else {
         return refuse("is an object without the list `containerDefinitions`".into());
     };
     let Some(container) = containers.iter().find(|one| one["name"] == *names.container) else {
@@ -241,8 +242,8 @@ fn check(path: &str, content: &Value, names: &Names, inputs: &EcsInputs) -> Resu
 /// make an image that nobody can pull.
 fn check_images(path: &str, content: &Value, inputs: &EcsInputs) -> Result<(), StageError> {
     let Some(image) = inputs.image.known() else { return Ok(()) };
-    let containers = content.as_array().or_else(|| content["containerDefinitions"].as_array());
-    let mut images = containers.into_iter().flatten().filter_map(|container| container["image"].as_str());
+    let mut images =
+        containers(content).into_iter().flatten().filter_map(|container| container["image"].as_str());
     match images.find(|used| used.len() > image.len() && used.contains(image.as_str())) {
         Some(used) => Err(StageError::input(
             "task_definition",
