@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use pipeline_core::{EngineError, Pipeline, State};
+use pipeline_core::{Pipeline, State};
 use pipeline_plugin_host::is_plugin;
 use pipeline_sdk::Value;
 
@@ -50,12 +50,10 @@ async fn try_outputs(options: &OutputsOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load(&options.file)?;
     let environment = &pipeline.id().environment;
     let store = state::open(&pipeline).await?;
-    let Some(bytes) = store.peek(environment).await.map_err(EngineError::from)? else {
+    let Some(state) = State::peek(store.as_ref(), environment).await? else {
         eprintln!("nothing was run in the environment `{environment}` yet");
         return Ok(Exit::Failed);
     };
-    let state = State::decode(&bytes)
-        .map_err(|source| EngineError::State { place: store.place(environment), source })?;
     match write_outputs(&mut io::stdout().lock(), &state, options) {
         // Whoever reads the first lines only has what they want.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Succeeded),

@@ -131,9 +131,7 @@ impl Engine {
         let (state, runs) = futures::join!(ground.lock.load(), self.store.runs(&id.environment));
         ground.runs = runs?;
         let Some(bytes) = state? else { return Ok(()) };
-        let place = || self.store.place(&id.environment);
-        ground.state =
-            State::decode(&bytes).map_err(|source| EngineError::State { place: place(), source })?;
+        ground.state = State::read(self.store.as_ref(), &id.environment, &bytes)?;
         if ground.state.pipeline != *id {
             return Err(EngineError::OtherPipeline {
                 environment: id.environment.clone(),

@@ -46,6 +46,22 @@ impl Runs<'_> {
     }
 }
 
+impl State {
+    /// The state of `environment` without its lock: for looking only. `None` before the first save.
+    ///
+    /// # Errors
+    /// It exists and cannot be read.
+    pub async fn peek(store: &dyn StateStore, environment: &str) -> Result<Option<Self>, EngineError> {
+        let bytes = store.peek(environment).await?;
+        bytes.map(|bytes| Self::read(store, environment, &bytes)).transpose()
+    }
+
+    /// What `store` has given for `environment`.
+    pub(super) fn read(store: &dyn StateStore, environment: &str, bytes: &[u8]) -> Result<Self, EngineError> {
+        Self::decode(bytes).map_err(|source| EngineError::State { place: store.place(environment), source })
+    }
+}
+
 /// The run of an environment that is worth telling about.
 #[derive(Clone, Debug)]
 pub struct Newest {
@@ -62,10 +78,8 @@ impl Newest {
     /// # Errors
     /// The state or a journal cannot be read.
     pub async fn of(store: &dyn StateStore, environment: &str) -> Result<Self, EngineError> {
-        let (state, ids) = futures::join!(store.peek(environment), store.runs(environment));
-        let state = state?.map(|bytes| State::decode(&bytes)).transpose();
-        let state = state.map_err(|source| EngineError::State { place: store.place(environment), source })?;
-        let runs = Runs { store, environment, ids: &ids?, last: state.and_then(|state| state.run) };
+        let (state, ids) = futures::join!(State::peek(store, environment), store.runs(environment));
+        let runs = Runs { store, environment, ids: &ids?, last: state?.and_then(|state| state.run) };
         let mut newest = None;
         for run in runs.newest_first() {
             let journal = runs.load(run).await?;
