@@ -44,10 +44,10 @@ impl Asking {
     }
 
     /// The host has answered. An answer to nothing is left alone.
-    pub(crate) fn answer(&self, id: u64, body: &str) {
+    pub(crate) fn answer(&self, id: u64, body: String) {
         if let Some(waiting) = self.open().remove(&id) {
             // Nobody waits any more once the call was given up.
-            let _ = waiting.send(body.to_owned());
+            let _ = waiting.send(body);
         }
     }
 

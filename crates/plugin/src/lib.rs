@@ -46,6 +46,7 @@
 
 mod asking;
 pub mod library;
+mod message;
 mod pace;
 mod plugin;
 mod session;

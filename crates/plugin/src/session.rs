@@ -10,16 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Waking, Poll, Waker};
 
 use pipeline_sdk::wire::{
-    ApplyCall, CallContext, Hello, LogLine, Message, MessageType, NotifyCall, OpenCall, PROTOCOL, PlanCall,
-    Reply, RollbackCall, WireError,
+    ApplyCall, CallContext, Hello, LogLine, MessageType, NotifyCall, OpenCall, PROTOCOL, PlanCall, Reply,
+    RollbackCall, WireError,
 };
 use pipeline_sdk::{CancellationToken, Context, ContextParts, Inputs, Notifier, ProgressLevel, Stage};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{Deserializer, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::asking::{Asking, Call, Send};
+use crate::message::{self, Header, ReadBody, ReadError};
 use crate::pace::Pace;
 use crate::plugin::Plugin;
 
@@ -31,6 +32,9 @@ type Outcome = Result<Box<RawValue>, WireError>;
 /// What carries out one call. Each kind of call in a place of its own: the largest would make all the others large, and
 /// what is moved for each call is a good part of what a short one costs.
 type Work = Pin<Box<dyn Future<Output = Outcome> + std::marker::Send>>;
+
+/// A call's way to the host, and what says that it should end.
+type Begun = (Call, CancellationToken);
 
 /// A plugin that talks to a host.
 pub(crate) struct Session {
@@ -60,19 +64,18 @@ impl Session {
     /// Takes a message of the host. Returns at once.
     pub(crate) fn receive(&self, message: &[u8]) {
         let Some(runtime) = &self.runtime else { return };
-        let Message { message, id, body } = match serde_json::from_slice(message) {
-            Ok(message) => message,
-            Err(error) => return self.shared.log(format!("the host sent what is no message: {error}")),
+        let (Header { message, id }, call) = match message::read(message, &self.shared) {
+            Ok((header, Body::Call(call))) => (header, call),
+            Ok((Header { id, .. }, Body::Answer(answer))) => return self.shared.asking.answer(id, answer),
+            Ok((Header { id, .. }, Body::Cancel)) => return self.shared.cancel(id),
+            Err(
+                ReadError::Message(error)
+                | ReadError::Body(Header { message: MessageType::Answer | MessageType::Cancel, .. }, error),
+            ) => return self.shared.log(format!("the host sent what is no message: {error}")),
+            Err(ReadError::Body(header, error)) => {
+                (header, refused(format!("the call cannot be read: {error}")))
+            }
         };
-        match message {
-            MessageType::Answer => return self.shared.asking.answer(id, body.get()),
-            MessageType::Cancel => return self.shared.cancel(id),
-            _ => {}
-        }
-        // Known before the call begins: a cancellation may come right after it.
-        let cancel = self.shared.begin(id);
-        let call = Arc::clone(&self.shared).call(message, body, id, cancel);
-        let call = call.unwrap_or_else(|error| Box::pin(ready(Err(error))));
         let shared = Arc::clone(&self.shared);
         let mut work = Box::pin(async move { shared.work(message, id, call).await });
         if self.shared.pace.is_quick(message) {
@@ -98,6 +101,41 @@ impl Drop for Session {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(LAST_WORK);
         }
+    }
+}
+
+/// What a message of the host says.
+enum Body {
+    Call(Work),
+    Answer(String),
+    Cancel,
+}
+
+impl<'m> ReadBody<'m> for &Arc<Shared> {
+    type Body = Body;
+
+    fn read_body<D: Deserializer<'m>>(self, header: Header, body: D) -> Result<Body, D::Error> {
+        let Header { message, id } = header;
+        let shared = Arc::clone(self);
+        // Known before the call begins: a cancellation may come right after it.
+        let call = || (Call { asking: Arc::clone(&self.asking), id }, self.begin(id));
+        let work: Work = match message {
+            MessageType::Hello => Box::pin(ready(self.hello(&Hello::deserialize(body)?))),
+            MessageType::Plan => Box::pin(shared.plan(PlanCall::deserialize(body)?, call())),
+            MessageType::Apply => Box::pin(shared.apply(ApplyCall::deserialize(body)?, call())),
+            MessageType::Rollback => Box::pin(shared.rollback(RollbackCall::deserialize(body)?, call())),
+            MessageType::Open => Box::pin(shared.open_notifier(OpenCall::deserialize(body)?, call().0)),
+            MessageType::Notify => Box::pin(shared.notify(NotifyCall::deserialize(body)?)),
+            MessageType::Answer => {
+                return Ok(Body::Answer(<&RawValue>::deserialize(body)?.get().to_owned()));
+            }
+            MessageType::Cancel => return IgnoredAny::deserialize(body).map(|_| Body::Cancel),
+            other => {
+                IgnoredAny::deserialize(body)?;
+                refused(format!("the plugin knows no call {other:?}"))
+            }
+        };
+        Ok(Body::Call(work))
     }
 }
 
@@ -130,26 +168,6 @@ impl Shared {
         self.asking.tell(MessageType::Result, id, &Reply::from(outcome));
     }
 
-    /// What carries out the call of a message.
-    fn call(
-        self: Arc<Self>,
-        message: MessageType,
-        body: &RawValue,
-        id: u64,
-        cancel: CancellationToken,
-    ) -> Result<Work, WireError> {
-        let call = Call { asking: Arc::clone(&self.asking), id };
-        Ok(match message {
-            MessageType::Hello => Box::pin(ready(self.hello(&read(body)?))),
-            MessageType::Plan => Box::pin(self.plan(read(body)?, call, cancel)),
-            MessageType::Apply => Box::pin(self.apply(read(body)?, call, cancel)),
-            MessageType::Rollback => Box::pin(self.rollback(read(body)?, call, cancel)),
-            MessageType::Open => Box::pin(self.open_notifier(read(body)?, call)),
-            MessageType::Notify => Box::pin(self.notify(read(body)?)),
-            other => return Err(WireError::failed(format!("the plugin knows no call {other:?}"))),
-        })
-    }
-
     fn hello(&self, hello: &Hello) -> Outcome {
         if hello.protocol == 0 {
             let spoken = format!("{} speaks version 0 of the protocol", hello.host);
@@ -158,23 +176,18 @@ impl Shared {
         write(&self.plugin.welcome())
     }
 
-    async fn plan(self: Arc<Self>, plan: PlanCall<'_>, call: Call, cancel: CancellationToken) -> Outcome {
+    async fn plan(self: Arc<Self>, plan: PlanCall<'_>, (call, cancel): Begun) -> Outcome {
         let PlanCall { kind, context, inputs } = plan;
         let inputs = call.reveal(inputs).await?;
         write(&self.stage(&kind)?.plan(&with(context, call, cancel, None), &inputs).await?)
     }
 
-    async fn apply(self: Arc<Self>, apply: ApplyCall<'_>, call: Call, cancel: CancellationToken) -> Outcome {
+    async fn apply(self: Arc<Self>, apply: ApplyCall<'_>, (call, cancel): Begun) -> Outcome {
         let ApplyCall { kind, context, plan } = apply;
         write(&self.stage(&kind)?.apply(&with(context, call, cancel, None), &plan).await?)
     }
 
-    async fn rollback(
-        self: Arc<Self>,
-        rollback: RollbackCall<'_>,
-        call: Call,
-        cancel: CancellationToken,
-    ) -> Outcome {
+    async fn rollback(self: Arc<Self>, rollback: RollbackCall<'_>, (call, cancel): Begun) -> Outcome {
         let RollbackCall { kind, context, inputs, done } = rollback;
         let inputs = call.reveal(inputs).await?;
         let context = with(context, call, cancel, Some(inputs));
@@ -226,9 +239,9 @@ fn with(context: CallContext<'_>, call: Call, cancel: CancellationToken, inputs:
     })
 }
 
-fn read<T: DeserializeOwned>(body: &RawValue) -> Result<T, WireError> {
-    serde_json::from_str(body.get())
-        .map_err(|error| WireError::failed(format!("the call cannot be read: {error}")))
+/// A call that fails.
+fn refused(reason: String) -> Work {
+    Box::pin(ready(Err(WireError::failed(reason))))
 }
 
 fn write(value: &impl Serialize) -> Outcome {

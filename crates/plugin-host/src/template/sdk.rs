@@ -22,7 +22,8 @@ macro_rules! sdk_crate {
 }
 
 const CRATES: [Crate; 2] = [
-    sdk_crate!("pipeline-plugin" in "plugin": "asking.rs" "lib.rs" "library.rs" "pace.rs" "plugin.rs" "session.rs" "stdio.rs"),
+    sdk_crate!("pipeline-plugin" in "plugin":
+        "asking.rs" "lib.rs" "library.rs" "message.rs" "pace.rs" "plugin.rs" "session.rs" "stdio.rs"),
     sdk_crate!("pipeline-sdk" in "sdk":
         "abi.rs" "context.rs" "error.rs" "event.rs" "lib.rs" "manifest.rs" "name.rs" "plan.rs" "registry.rs" "secret.rs"
         "stage.rs" "value.rs" "wire.rs"),
