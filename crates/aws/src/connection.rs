@@ -8,13 +8,14 @@ use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::identity::IdentityCache;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig, tls};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
+use aws_smithy_types::timeout::{TimeoutConfig, TimeoutConfigBuilder};
 use pipeline_sdk::{Link, StageError};
 use tokio::sync::OnceCell;
 
@@ -102,7 +103,10 @@ impl Aws {
             .http_client(Builder::new().build_http())
             // What is on this machine and has not answered for some seconds was stopped.
             .retry_config(retries().with_max_attempts(6))
-            .timeout_config(timeouts())
+            // Within a machine a connection is made or refused at once and bytes do not stall. Each watch over them
+            // wakes a thread for each call.
+            .timeout_config(timeouts().disable_connect_timeout().build())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         Self::new(config, BTreeMap::new(), true)
     }
@@ -267,8 +271,9 @@ directs! {
 }
 
 fn loader() -> ConfigLoader {
-    let loader =
-        aws_config::defaults(BehaviorVersion::latest()).retry_config(retries()).timeout_config(timeouts());
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(retries())
+        .timeout_config(timeouts().build());
     match AppName::new("pipeline") {
         Ok(name) => loader.app_name(name),
         Err(_) => loader,
@@ -283,11 +288,11 @@ fn retries() -> RetryConfig {
         .with_max_backoff(Duration::from_secs(10))
 }
 
-fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_secs(60))
-        .build()
+fn timeouts() -> TimeoutConfigBuilder {
+    let mut timeouts = TimeoutConfig::builder();
+    timeouts.set_connect_timeout(Some(Duration::from_secs(5)));
+    timeouts.set_operation_attempt_timeout(Some(Duration::from_secs(60)));
+    timeouts
 }
 
 /// HTTPS by rustls with ring, through the proxy of `HTTPS_PROXY` and `NO_PROXY`; plain HTTP works too.

@@ -16,7 +16,7 @@ use super::{Bench, startup};
 use xtask::shell::{self, StepError};
 
 /// A run takes so little that many rounds are cheap.
-const ROUNDS: u32 = 15;
+const ROUNDS: u32 = 60;
 
 /// Fills `section`.
 pub(super) async fn measure(bench: &Bench, section: &mut Section) -> Result<(), StepError> {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{JournalError, JournalFile};
-use crate::store::folder;
+use crate::store::{disk, folder};
 
 /// A journal in a file of this machine.
 #[derive(Debug)]
@@ -31,27 +31,17 @@ impl LocalJournal {
         Self { path: path.into().into(), open: None }
     }
 
-    async fn blocking<T: Send + 'static>(
-        &self,
-        action: &'static str,
-        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
-    ) -> Result<T, JournalError> {
-        let path = self.path.clone();
-        let result = tokio::task::spawn_blocking(move || work(&path)).await;
-        let place = self.place();
-        result.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| JournalError::Io {
-            action,
-            place,
-            reason: error.to_string(),
-        })
+    /// What came of work on the disk.
+    fn done<T>(&self, action: &'static str, work: io::Result<io::Result<T>>) -> Result<T, JournalError> {
+        work.flatten().map_err(|error| self.failed(action, &error.to_string()))
+    }
+
+    fn failed(&self, action: &'static str, reason: &str) -> JournalError {
+        JournalError::Io { action, place: self.place(), reason: reason.to_owned() }
     }
 
     fn opened(&self) -> Result<Open, JournalError> {
-        self.open.clone().ok_or_else(|| JournalError::Io {
-            action: "cut",
-            place: self.place(),
-            reason: "it was not read before".to_owned(),
-        })
+        self.open.clone().ok_or_else(|| self.failed("cut", "it was not read before"))
     }
 }
 
@@ -62,7 +52,8 @@ impl JournalFile for LocalJournal {
     }
 
     async fn read(&mut self) -> Result<Vec<u8>, JournalError> {
-        let (open, bytes) = self.blocking("read", read).await?.unzip();
+        let path = self.path.clone();
+        let (open, bytes) = self.done("read", disk::read(move || read(&path)).await)?.unzip();
         self.open = open;
         Ok(bytes.unwrap_or_default())
     }
@@ -70,14 +61,15 @@ impl JournalFile for LocalJournal {
     async fn truncate(&mut self, length: u64) -> Result<(), JournalError> {
         let open = self.opened()?;
         let file = open.file.clone();
-        self.blocking("cut", move |_| file.set_len(length).and_then(|()| file.sync_all())).await?;
+        let cut = move || file.set_len(length).and_then(|()| file.sync_all());
+        self.done("cut", disk::write(cut).await)?;
         self.open = Some(Open { length, ..open });
         Ok(())
     }
 
     async fn append(&mut self, batch: Bytes) -> Result<(), JournalError> {
-        let open = self.open.clone();
-        let written = self.blocking("write", move |path| append(path, open, &batch)).await?;
+        let (path, open) = (self.path.clone(), self.open.clone());
+        let written = self.done("write", disk::write(move || append(&path, open, &batch)).await)?;
         self.open = Some(written.ok_or_else(|| JournalError::Fenced { place: self.place() })?);
         Ok(())
     }

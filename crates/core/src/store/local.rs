@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use pipeline_sdk::{CancellationToken, RunId};
 use serde::{Deserialize, Serialize};
 
-use super::{Holder, LockStatus, StateLock, StateStore, StoreError, folder};
+use super::{Holder, LockStatus, StateLock, StateStore, StoreError, disk, folder};
 use crate::journal::{JournalFile, LocalJournal};
 
 /// Keeps states in a folder of this machine.
@@ -36,13 +36,13 @@ impl StateStore for LocalStore {
     async fn try_lock(&self, environment: &str, holder: &Holder) -> Result<Box<dyn StateLock>, StoreError> {
         let folder = self.root.join(environment);
         let (environment, holder) = (environment.to_owned(), holder.clone());
-        let lock = blocking(move || take(folder, environment, &holder)).await?;
+        let lock = done(disk::read(move || take(folder, environment, &holder)).await)?;
         Ok(Box::new(lock))
     }
 
     async fn peek(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.root.join(environment).join("state.json");
-        blocking(move || read(&path)).await
+        done(disk::read(move || read(&path)).await)
     }
 
     fn place(&self, environment: &str) -> String {
@@ -56,12 +56,12 @@ impl StateStore for LocalStore {
 
     async fn runs(&self, environment: &str) -> Result<Vec<RunId>, StoreError> {
         let folder = self.root.join(environment).join("runs");
-        blocking(move || runs(&folder)).await
+        done(disk::read(move || runs(&folder)).await)
     }
 
     async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError> {
         let path = self.root.join(environment).join("lock");
-        blocking(move || status(&path)).await
+        done(disk::read(move || status(&path)).await)
     }
 
     async fn break_lock(&self, environment: &str) -> Result<Option<Holder>, StoreError> {
@@ -95,7 +95,7 @@ impl LocalLock {
 impl StateLock for LocalLock {
     async fn load(&self) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.folder.join("state.json");
-        blocking(move || read(&path)).await
+        done(disk::read(move || read(&path)).await)
     }
 
     async fn save(&self, state: Vec<u8>) -> Result<(), StoreError> {
@@ -103,7 +103,7 @@ impl StateLock for LocalLock {
             return Err(StoreError::Lost { environment: self.environment.clone(), by: None });
         }
         let folder = self.folder.clone();
-        blocking(move || replace(&folder, &state)).await
+        done(disk::write(move || replace(&folder, &state)).await)
     }
 
     fn epoch(&self) -> u64 {
@@ -251,11 +251,9 @@ fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError
     move |source| StoreError::Io { action, place, source }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        let source = io::Error::other(error);
+/// What came of work on the disk.
+fn done<T>(work: io::Result<Result<T, StoreError>>) -> Result<T, StoreError> {
+    work.unwrap_or_else(|source| {
         Err(StoreError::Io { action: "use", place: "the state store".to_owned(), source })
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! A state can only be read and written for a run through the lock, so no run can forget to take it.
 
+pub(crate) mod disk;
 mod error;
 pub(crate) mod folder;
 mod local;
