@@ -90,6 +90,15 @@ fn an_output_that_does_not_exist() {
 }
 
 #[test]
+fn a_service_whose_new_versions_nobody_deploys() {
+    let service = "[stages.service]\nuses = \"ecs\"\nimage = \"i\"\nport = 8080\nsubnets = [\"subnet-1\"]\n\
+                   security_groups = [\"sg-1\"]\ntarget_group_arn = \"t\"\n";
+    let folder = folder(service);
+    let finished = Pipeline::new(folder.path()).args(["check"]).run().expect("runs");
+    insta::assert_snapshot!(shown(finished.expect_code(0), folder.path()));
+}
+
+#[test]
 fn a_missing_webhook_variable() {
     insta::assert_snapshot!(said(
         "[stages.registry]\nuses = \"ecr\"\n\n\

@@ -20,6 +20,9 @@ pub(crate) fn check(options: &FileOptions) -> Exit {
 
 fn try_check(options: &FileOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load(options)?;
+    for amiss in pipeline.warnings() {
+        eprintln!("warning: {amiss}");
+    }
     let mut out = io::stdout().lock();
     if options.json {
         let stages: Vec<_> = pipeline.stages().map(|(name, kind)| describe(&pipeline, name, kind)).collect();

@@ -15,7 +15,8 @@ use serde_json::Value;
 /// property with `"x-secret": true` holds a secret, whose value is redacted wherever it turns up. One
 /// with `"x-deployment": true` says which version of the app is deployed: `pipeline rollback --to RUN`
 /// takes it from that run and plans, of all stages, those that have such a property and what builds
-/// on them.
+/// on them. An output with `"x-if-unused": "what is amiss then"` is there for other stages: a pipeline in which none
+/// refers to it works, with that warning.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
     /// The name in `uses = "…"`.

@@ -50,6 +50,9 @@ pub struct EcsOutputs {
     pub service_arn: Maybe<String>,
     /// ARN of the revision that should get the traffic. A service that exists goes on with the one before until a
     /// `codedeploy` stage deploys it.
+    #[schemars(extend(
+        "x-if-unused" = "a service that exists goes on with what it has until a `codedeploy` stage deploys it"
+    ))]
     pub task_definition: Maybe<String>,
     /// Name of the container that gets the traffic.
     pub container_name: String,

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::document::{self, Entry, Span, Table, table_value};
 use super::error::ConfigError;
-use super::nodes::{Findings, Kinds, Site, report_violations};
+use super::nodes::{Findings, Kinds, Site, report_violations, unused_outputs};
 use super::outline::OUTLINE;
 use super::schema::Written;
 use super::{
@@ -83,6 +83,7 @@ pub(super) fn load(text: &str, path: &Path, options: &LoadOptions) -> Result<Def
         graph,
         references,
         notifiers,
+        warnings: found.warnings,
     })
 }
 
@@ -174,6 +175,7 @@ impl Stages<'_> {
                 edges.entry((index, upstream)).or_insert(span);
             }
         }
+        found.warnings = unused_outputs(&kinds, found);
         match Graph::new(all) {
             Ok(graph) => (stages, Some(graph), Graph::new(references).ok()),
             Err(cycles) => {

@@ -88,6 +88,8 @@ pub(crate) struct Definition {
     /// References alone: whose outputs a stage reads.
     pub(crate) references: Graph,
     pub(crate) notifiers: Vec<NotifierConfig>,
+    /// What is amiss and no reason to stop.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// The file as it was read.
@@ -217,6 +219,11 @@ impl Pipeline {
     pub fn needs(&self, name: &StageName) -> Vec<&StageName> {
         let Some(&index) = self.inner.by_name.get(name) else { return Vec::new() };
         self.inner.graph.before(index).iter().map(|&i| &self.inner.stages[i].name).collect()
+    }
+
+    /// What is amiss in the file and no reason to stop, one line each.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.inner.warnings.iter().map(String::as_str)
     }
 
     /// Knows the secrets of this pipeline. Whoever writes anything about it asks it first.

@@ -12,6 +12,9 @@ use super::suggestion;
 use crate::expression::{ROOTS, Reference, Scope, Template};
 use crate::git;
 
+/// What an output's schema says will be amiss if nobody uses it.
+const IF_UNUSED: &str = "x-if-unused";
+
 /// The stages of the file by name, with what is known of their kind.
 pub(super) type Kinds<'a> = IndexMap<String, Option<&'a Manifest>>;
 
@@ -21,8 +24,12 @@ pub(super) struct Findings {
     pub(super) errors: Vec<ConfigError>,
     /// The stages that the node at hand refers to, and where.
     pub(super) upstream: Vec<(String, Span)>,
+    /// The outputs that are used of those that somebody has to use: stage and output.
+    pub(super) used: HashSet<(String, String)>,
     /// Every variable that is used anywhere.
     pub(super) vars: HashSet<String>,
+    /// What is amiss and no reason to stop.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Reads the inputs of nodes.
@@ -156,7 +163,10 @@ impl Site<'_> {
         // A stage of an unknown kind was reported where it is declared.
         let manifest = (*kind)?;
         let outputs = manifest.outputs.get("properties").and_then(Value::as_object);
-        if outputs.is_some_and(|outputs| outputs.contains_key(output)) {
+        if let Some(schema) = outputs.and_then(|outputs| outputs.get(output)) {
+            if schema.get(IF_UNUSED).is_some() {
+                found.used.insert((stage.to_owned(), output.to_owned()));
+            }
             return None;
         }
         let names = outputs.into_iter().flatten().map(|(name, _)| name.as_str());
@@ -171,6 +181,21 @@ impl Site<'_> {
             Some((format!("git does not know the commit: {error}"), help))
         })
     }
+}
+
+/// What is amiss because no stage uses an output that somebody has to use.
+pub(super) fn unused_outputs(kinds: &Kinds<'_>, found: &Findings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (stage, manifest) in kinds.iter().filter_map(|(stage, manifest)| Some((stage, (*manifest)?))) {
+        let outputs = manifest.outputs.get("properties").and_then(Value::as_object);
+        for (output, schema) in outputs.into_iter().flatten() {
+            let Some(amiss) = schema.get(IF_UNUSED).and_then(Value::as_str) else { continue };
+            if !found.used.contains(&(stage.clone(), output.clone())) {
+                warnings.push(format!("no stage uses `stages.{stage}.{output}`: {amiss}"));
+            }
+        }
+    }
+    warnings
 }
 
 fn unknown_field(root: &str, field: &str, known: &[&str]) -> Option<(String, String)> {

@@ -237,6 +237,9 @@ impl Engine {
             link: target.link.clone(),
             stages: start.stages,
         });
+        if matches!(start.command, RunCommand::Plan | RunCommand::Run) {
+            definition.warnings.iter().for_each(|amiss| emitter.warn(amiss));
+        }
         let journal = match start.command {
             RunCommand::Plan => None,
             _ => Some(

@@ -30,7 +30,7 @@ fn options() -> LoadOptions {
                 "labels": { "type": "object", "additionalProperties": { "type": "string" } },
                 "tag": { "type": ["string", "null"] },
             }}),
-            json!({ "type": "object", "properties": { "uri": { "type": "string" } } }),
+            json!({ "type": "object", "properties": { "uri": { "type": "string", "x-if-unused": "nobody runs it" } } }),
         ),
     ] {
         let manifest = Manifest {
@@ -187,6 +187,19 @@ port = "${{ var.text | int }}"
 labels = { a = "${{ (var.port + 1) | string }}" }
 "#;
     assert!(Pipeline::parse(text, Path::new("pipeline.toml"), &options()).is_ok());
+}
+
+#[test]
+fn an_output_that_should_be_used_and_is_not_is_warned_about() {
+    let image = "[stages.app]\nuses = \"image\"\nrepository_url = \"url\"\n";
+    let user = "[stages.user]\nuses = \"image\"\nrepository_url = \"x/${{ stages.app.uri }}\"\n";
+    let warnings = |stages: &str| {
+        let text = format!("[pipeline]\nname = \"hello\"\n{stages}");
+        let pipeline = Pipeline::parse(&text, Path::new("pipeline.toml"), &options()).expect("right");
+        pipeline.warnings().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(image), ["no stage uses `stages.app.uri`: nobody runs it"]);
+    assert_eq!(warnings(&format!("{image}{user}")), ["no stage uses `stages.user.uri`: nobody runs it"]);
 }
 
 #[test]
