@@ -104,6 +104,12 @@ fn show_journal(section: &mut Section, measured: &[Value]) {
         figures(of(measured, "share_of_long"))
     );
     section.rows.push(Row::new("the same, of flushes with as many bytes as 64 records", said, NONE));
+    let said = format!(
+        "{} flushes/s; {}×",
+        figures(of(measured, "slow_flushes")),
+        figures(of(measured, "share_of_slow"))
+    );
+    section.rows.push(Row::new("the same, if a flush takes 1 ms", said, NONE));
 }
 
 /// Terraform's own no-op resources of the same shape, where it is installed.
