@@ -87,7 +87,7 @@ impl<'m, R: ReadBody<'m>> Visitor<'m> for InOnePass<'_, R> {
                     let Some(reader) = reader.take() else { return Err(M::Error::duplicate_field("body")) };
                     let header = Header { message, id };
                     self.header.set(Some(header));
-                    body = Some(map.next_value_seed(Body { reader, header })?);
+                    body = Some(map.next_value_seed(BodySeed { reader, header })?);
                 }
                 // A host may write them in any order.
                 (Key::Body, None) => early = Some(map.next_value::<&RawValue>()?),
@@ -105,12 +105,12 @@ impl<'m, R: ReadBody<'m>> Visitor<'m> for InOnePass<'_, R> {
     }
 }
 
-struct Body<R> {
+struct BodySeed<R> {
     reader: R,
     header: Header,
 }
 
-impl<'m, R: ReadBody<'m>> DeserializeSeed<'m> for Body<R> {
+impl<'m, R: ReadBody<'m>> DeserializeSeed<'m> for BodySeed<R> {
     type Value = R::Body;
 
     fn deserialize<D: Deserializer<'m>>(self, body: D) -> Result<R::Body, D::Error> {

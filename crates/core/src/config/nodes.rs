@@ -162,14 +162,13 @@ impl Site<'_> {
         found.upstream.push((stage.to_owned(), span.clone()));
         // A stage of an unknown kind was reported where it is declared.
         let manifest = (*kind)?;
-        let outputs = manifest.outputs.get("properties").and_then(Value::as_object);
-        if let Some(schema) = outputs.and_then(|outputs| outputs.get(output)) {
+        if let Some((_, schema)) = outputs(manifest).find(|(name, _)| *name == output) {
             if schema.get(IF_UNUSED).is_some() {
                 found.used.insert((stage.to_owned(), output.to_owned()));
             }
             return None;
         }
-        let names = outputs.into_iter().flatten().map(|(name, _)| name.as_str());
+        let names = outputs(manifest).map(|(name, _)| name.as_str());
         let help = suggestion::help(&format!("outputs of `{}`", manifest.kind), output, names);
         Some((format!("the stage `{stage}` has no output `{output}`"), help))
     }
@@ -183,12 +182,16 @@ impl Site<'_> {
     }
 }
 
+/// The outputs of a kind, by name, with their schemas.
+fn outputs(manifest: &Manifest) -> impl Iterator<Item = (&String, &Value)> {
+    manifest.outputs.get("properties").and_then(Value::as_object).into_iter().flatten()
+}
+
 /// What is amiss because no stage uses an output that somebody has to use.
 pub(super) fn unused_outputs(kinds: &Kinds<'_>, found: &Findings) -> Vec<String> {
     let mut warnings = Vec::new();
     for (stage, manifest) in kinds.iter().filter_map(|(stage, manifest)| Some((stage, (*manifest)?))) {
-        let outputs = manifest.outputs.get("properties").and_then(Value::as_object);
-        for (output, schema) in outputs.into_iter().flatten() {
+        for (output, schema) in outputs(manifest) {
             let Some(amiss) = schema.get(IF_UNUSED).and_then(Value::as_str) else { continue };
             if !found.used.contains(&(stage.clone(), output.clone())) {
                 warnings.push(format!("no stage uses `stages.{stage}.{output}`: {amiss}"));
