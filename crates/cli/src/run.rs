@@ -247,8 +247,8 @@ async fn try_apply(options: &ApplyOptions) -> Result<Exit, CommandError> {
     let bytes = std::fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
     let saved = Plan::decode(&bytes).map_err(|error| failed(error.to_string()))?;
     let site = site(&options.file).await?;
-    let command = if saved.mode == Mode::Destroy { RunCommand::Destroy } else { RunCommand::Run };
-    let mut run = site.begin(command, &options.lock).await?;
+    let (target, cancel, wait) = (site.target.clone(), site.cancel.clone(), waiting(&options.lock));
+    let mut run = site.engine.begin_saved(&saved, target, cancel, wait).await?;
     let plan = run.plan_again(&saved).await?;
     site.show(&plan)?;
     site.conclude(run.apply(plan).await)

@@ -142,7 +142,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn begin_on(
+    pub(super) async fn begin_on(
         &self,
         ground: &mut Ground,
         command: RunCommand,
@@ -204,7 +204,6 @@ impl Engine {
         let before = ground.state.clone();
         earlier.bring_up_to_date(&mut ground.state);
         if ground.state != before {
-            ground.state.serial += 1;
             ground.lock.save(encode(&ground.state, redactor)?).await?;
         }
         Ok(())

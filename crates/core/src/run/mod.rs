@@ -9,6 +9,7 @@ mod recognise;
 mod report;
 mod rollback;
 mod save;
+mod saved;
 mod takeover;
 mod target;
 mod undo;
@@ -181,19 +182,9 @@ impl Run {
         self.plan_like(mode, None).await
     }
 
-    /// Plans every stage again, as `saved` did, and checks that nothing came of it but what `saved` says: what a
-    /// plan was made from may have become another.
-    ///
-    /// # Errors
-    /// As [`Run::plan`]; [`EngineError::StalePlan`].
-    pub async fn plan_again(&mut self, saved: &Plan) -> Result<Plan, EngineError> {
-        self.plan_like(saved.mode, Some(saved)).await
-    }
-
     async fn plan_like(&mut self, mode: Mode, saved: Option<&Plan>) -> Result<Plan, EngineError> {
         self.life = self.life.next(RunEvent::Plan)?;
         let planned = async {
-            saved.map_or(Ok(()), |saved| self.check_origin(saved))?;
             if mode == Mode::Destroy {
                 self.recognise().await;
             }
@@ -330,7 +321,7 @@ impl Run {
     /// Checks that `plan` is still the one to apply.
     fn prepare(&mut self, plan: &Plan) -> Result<Nodes, EngineError> {
         self.life = self.life.next(RunEvent::Apply)?;
-        self.check_origin(plan)?;
+        plan.check_origin(&self.session.definition, self.state.serial)?;
         let nodes = self.nodes(plan.mode)?;
         let same = nodes.list.len() == plan.stages.len()
             && plan.stages.iter().zip(nodes.order.order()).all(|(stage, &index)| {
@@ -343,26 +334,6 @@ impl Run {
             ));
         }
         Ok(nodes)
-    }
-
-    /// Checks that `plan` was made from the file and the state of this run, to be applied.
-    fn check_origin(&self, plan: &Plan) -> Result<(), EngineError> {
-        let definition = &self.session.definition;
-        let stale = |why: &str| Err(EngineError::StalePlan(why.to_owned()));
-        if plan.mode == Mode::Refresh {
-            return stale("a plan that only reports drift cannot be applied");
-        }
-        if plan.pipeline != definition.id {
-            let (found, wanted) = (plan.pipeline.canonical(), definition.id.canonical());
-            return stale(&format!("the plan is for `{found}`, not for `{wanted}` (see `--environment`)"));
-        }
-        if plan.configuration != definition.fingerprint {
-            return stale("the file was changed since the plan was made");
-        }
-        if plan.serial != self.state.serial {
-            return stale("the environment was changed since the plan was made");
-        }
-        Ok(())
     }
 
     /// Ends a run whose plan the user does not want.

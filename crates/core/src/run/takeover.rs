@@ -188,7 +188,7 @@ impl Earlier {
     }
 
     /// `state` with all that the run did: it may have been saved before the run's last words, or after
-    /// a part of them.
+    /// a part of them. It is the next state then.
     pub(crate) fn bring_up_to_date(&self, state: &mut State) {
         let Recovered { began: Some(began), plan: Some(plan), .. } = &self.recovered else { return };
         let before = state.stages.clone();
@@ -213,6 +213,7 @@ impl Earlier {
         }
         if state.stages != before {
             state.run = Some(self.run);
+            state.serial += 1;
         }
     }
 

@@ -1,6 +1,6 @@
 //! Doing what a plan says, and nothing else.
 
-use pipeline_core::{Plan, Wait};
+use pipeline_core::Plan;
 use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, json};
 
 use crate::world::{Fault, Lab};
@@ -91,29 +91,18 @@ async fn a_saved_plan_is_applied_by_a_later_run_unless_something_changed() {
     let plan = lab.plan(DIAMOND, Mode::Converge).await.unwrap();
     let saved = plan.encode(lab.pipeline(DIAMOND).redactor()).unwrap();
     let saved = Plan::decode(&saved).unwrap();
-    let again = async |text: &str| {
-        let begun = lab.engine(text).begin(RunCommand::Run, "test", lab.cancel.clone(), Wait::never()).await;
-        let mut run = begun.unwrap();
-        let plan = run.plan_again(&saved).await;
-        (run, plan.map_err(|error| error.to_string()))
-    };
+    let refused = async |text: &str| lab.apply(text, &saved).await.unwrap_err().to_string();
     let changed = format!("{DIAMOND}\n");
-    let (_, refused) = again(&changed).await;
-    assert_eq!(refused, Err("the file was changed since the plan was made; make a new plan".to_owned()));
+    assert_eq!(refused(&changed).await, "the file was changed since the plan was made; make a new plan");
     let somebody = |value| lab.world.lock().unwrap().things.insert("top".to_owned(), value);
     somebody(json!("something else"));
-    let (_, refused) = again(DIAMOND).await;
     let why = "in stage `top`, what would change of test:thing top is something else now; make a new plan";
-    assert_eq!(refused, Err(why.to_owned()));
+    assert_eq!(refused(DIAMOND).await, why);
     assert!(lab.take_calls("apply").is_empty(), "a plan that is refused changes nothing");
     lab.world.lock().unwrap().things.clear();
-    let (run, plan) = again(DIAMOND).await;
-    assert_eq!(run.apply(plan.unwrap()).await.outcome, RunOutcome::Succeeded);
-    let (_, refused) = again(DIAMOND).await;
-    assert_eq!(
-        refused,
-        Err("the environment was changed since the plan was made; make a new plan".to_owned())
-    );
+    assert_eq!(lab.apply(DIAMOND, &saved).await.unwrap().outcome, RunOutcome::Succeeded);
+    let why = "the environment was changed since the plan was made; make a new plan";
+    assert_eq!(refused(DIAMOND).await, why);
 }
 
 #[tokio::test]

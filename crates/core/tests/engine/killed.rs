@@ -225,6 +225,54 @@ async fn a_run_that_takes_over_and_cannot_plan_leaves_it_to_the_next() {
     assert!(matches!(nothing, EngineError::NothingToUndo(_)), "{nothing}");
 }
 
+/// A run of `PAIR` was killed in the middle, and nothing would have failed.
+async fn cut_off() -> Lab {
+    let lab = half_done().await;
+    lab.fault("b", Fault::None);
+    lab.take_log();
+    lab
+}
+
+#[tokio::test]
+async fn a_plan_from_before_a_run_was_cut_off_is_refused_and_nothing_is_done() {
+    let old = Lab::default().plan(PAIR, Mode::Converge).await.unwrap();
+    let lab = cut_off().await;
+    let saves = lab.store.saves();
+    let stale = lab.apply(PAIR, &old).await.unwrap_err().to_string();
+    assert_eq!(stale, "the environment was changed since the plan was made; make a new plan");
+    assert_eq!((lab.store.saves(), lab.take_log().len()), (saves, 0));
+}
+
+#[tokio::test]
+async fn a_plan_from_after_a_run_was_cut_off_takes_it_over() {
+    let lab = cut_off().await;
+    let plan = lab.plan(PAIR, Mode::Converge).await.unwrap();
+    let report = lab.apply(PAIR, &plan).await.unwrap();
+    assert_eq!((report.outcome, lab.things().len()), (RunOutcome::Succeeded, 2));
+    assert_eq!(lab.rollback(PAIR).await.unwrap().outcome, RunOutcome::Succeeded);
+    assert!(lab.things().is_empty(), "both runs are undone");
+}
+
+/// A plan does not say that another run has to be undone first, so nobody has agreed to that.
+#[tokio::test]
+async fn a_plan_that_would_wait_for_a_rollback_is_refused_and_nothing_is_undone() {
+    let lab = Lab::default();
+    lab.fault("b", Fault::UntilCancelled);
+    let power = Power::for_writes(1000, true);
+    kill_after_wish(&lab, &power).await;
+    let lab = Lab { cancel: Default::default(), ..lab.clone() };
+    lab.fault("b", Fault::None);
+    let plan = lab.plan(PAIR, Mode::Converge).await.unwrap();
+    lab.take_log();
+    let stale = lab.apply(PAIR, &plan).await.unwrap_err().to_string();
+    let why = " was cut off and has to be undone first, by `pipeline rollback`; make a new plan";
+    assert!(stale.starts_with("run ") && stale.ends_with(why), "{stale}");
+    assert!(lab.take_log().is_empty() && lab.things().contains_key("a"));
+    assert_eq!(lab.rollback(PAIR).await.unwrap().outcome, RunOutcome::Succeeded);
+    let plan = lab.plan(PAIR, Mode::Converge).await.unwrap();
+    assert_eq!(lab.apply(PAIR, &plan).await.unwrap().outcome, RunOutcome::Succeeded);
+}
+
 /// Whoever takes over may be killed before it has written that it did.
 #[tokio::test]
 async fn a_run_that_did_not_come_to_begin_hides_no_earlier_one() {
@@ -276,11 +324,8 @@ async fn what_was_removed_is_not_brought_back_by_a_rollback() {
     assert!(error.contains("removed everything; `pipeline run` makes it again"), "{error}");
 }
 
-#[tokio::test]
-async fn a_run_that_is_told_to_stop_and_killed_is_undone_by_the_next() {
-    let lab = Lab::default();
-    lab.fault("b", Fault::UntilCancelled);
-    let power = Power::for_writes(1000, true);
+/// Runs `PAIR` until `b` is being applied, tells it to stop, and kills it with nothing written but that wish.
+async fn kill_after_wish(lab: &Lab, power: &Power) {
     let (cancel, applying) = (lab.cancel.clone(), lab.applying.clone());
     let wish = async {
         applying.notified().await;
@@ -291,9 +336,17 @@ async fn a_run_that_is_told_to_stop_and_killed_is_undone_by_the_next() {
         std::future::pending::<()>().await
     };
     tokio::select! {
-        end = lab.until_killed(PAIR, Mode::Converge, &power) => assert!(end.is_none(), "{end:?}"),
+        end = lab.until_killed(PAIR, Mode::Converge, power) => assert!(end.is_none(), "{end:?}"),
         () = wish => unreachable!(),
     }
+}
+
+#[tokio::test]
+async fn a_run_that_is_told_to_stop_and_killed_is_undone_by_the_next() {
+    let lab = Lab::default();
+    lab.fault("b", Fault::UntilCancelled);
+    let power = Power::for_writes(1000, true);
+    kill_after_wish(&lab, &power).await;
     assert!(lab.things().contains_key("a"), "it was killed before it was undone");
     let fresh = Lab { cancel: Default::default(), ..lab.clone() };
     fresh.fault("b", Fault::None);

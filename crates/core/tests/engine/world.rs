@@ -144,6 +144,15 @@ impl Lab {
         plan
     }
 
+    /// Applies a plan that was saved.
+    pub(crate) async fn apply(&self, stages: &str, saved: &Plan) -> Result<RunReport, EngineError> {
+        let engine = self.engine(stages);
+        let wait = pipeline_core::Wait::never();
+        let mut run = engine.begin_saved(saved, "test", self.cancel.clone(), wait).await?;
+        let plan = run.plan_again(saved).await?;
+        Ok(run.apply(plan).await)
+    }
+
     pub(crate) async fn run(&self, stages: &str) -> RunReport {
         self.run_after(stages, Mode::Converge, || ()).await
     }

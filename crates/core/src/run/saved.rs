@@ -1,0 +1,83 @@
+//! Applying a plan that was saved before, if what it was made from is still the same.
+
+use pipeline_sdk::{Mode, RunCommand};
+
+use super::begin::{Engine, Ground};
+use super::takeover::Earlier;
+use super::{EngineError, Run, Target};
+use crate::cancel::Cancellation;
+use crate::config::Definition;
+use crate::journal::Prospect;
+use crate::plan::Plan;
+use crate::store::Wait;
+
+impl Engine {
+    /// As [`Engine::begin`], for a run that applies `saved`: what is known to be stale is refused before anything is
+    /// done. So is a plan that would have to wait for another run to be undone, which it does not tell of.
+    ///
+    /// # Errors
+    /// As [`Engine::begin`]; [`EngineError::StalePlan`].
+    pub async fn begin_saved(
+        &self,
+        saved: &Plan,
+        target: impl Into<Target>,
+        cancel: Cancellation,
+        wait: Wait<'_>,
+    ) -> Result<Run, EngineError> {
+        let command = if saved.mode == Mode::Destroy { RunCommand::Destroy } else { RunCommand::Run };
+        let notifiers = self.notifiers(command)?;
+        let mut ground = self.take(target.into(), cancel, wait).await?;
+        let begun = match self.check_saved(&ground, saved).await {
+            Ok(()) => self.begin_on(&mut ground, command, notifiers).await,
+            Err(stale) => Err(stale),
+        };
+        ground.unless_failed(begun).await
+    }
+
+    async fn check_saved(&self, ground: &Ground, saved: &Plan) -> Result<(), EngineError> {
+        let definition = &self.pipeline.inner;
+        let mut state = ground.state.clone();
+        if let Some(earlier) = Earlier::unfinished(&self.runs(ground)).await? {
+            if earlier.recovered.prospect(definition.on_failure) == Prospect::IsUndone {
+                return Err(EngineError::StalePlan(format!(
+                    "run {} was cut off and has to be undone first, by `pipeline rollback`",
+                    earlier.run
+                )));
+            }
+            earlier.bring_up_to_date(&mut state);
+        }
+        saved.check_origin(definition, state.serial)
+    }
+}
+
+impl Run {
+    /// Plans every stage again, as `saved` did, and checks that nothing came of it but what `saved` says: what a
+    /// plan was made from may have become another.
+    ///
+    /// # Errors
+    /// As [`Run::plan`]; [`EngineError::StalePlan`].
+    pub async fn plan_again(&mut self, saved: &Plan) -> Result<Plan, EngineError> {
+        self.plan_like(saved.mode, Some(saved)).await
+    }
+}
+
+impl Plan {
+    /// Checks that the plan was made from this file and the state with this serial number, to be applied.
+    pub(super) fn check_origin(&self, definition: &Definition, serial: u64) -> Result<(), EngineError> {
+        let stale = |why: &str| Err(EngineError::StalePlan(why.to_owned()));
+        if self.mode == Mode::Refresh {
+            return stale("a plan that only reports drift cannot be applied");
+        }
+        if self.pipeline != definition.id {
+            let (found, wanted) = (self.pipeline.canonical(), definition.id.canonical());
+            return stale(&format!("the plan is for `{found}`, not for `{wanted}` (see `--environment`)"));
+        }
+        if self.configuration != definition.fingerprint {
+            return stale("the file was changed since the plan was made");
+        }
+        if self.serial != serial {
+            return stale("the environment was changed since the plan was made");
+        }
+        Ok(())
+    }
+}
