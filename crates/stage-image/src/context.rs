@@ -9,11 +9,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use pipeline_sdk::{CancellationToken, StageError};
 use tar::{Builder, EntryType};
 
 use crate::ignorefile::IgnoreFile;
-use crate::tree::{Tree, header};
+use crate::tree::{Content, Kind, Node, Tree, header};
 
 /// What a Dockerfile from outside of the context is called inside the archive.
 const OUTSIDE: &str = ".pipeline.Dockerfile";
@@ -65,15 +66,30 @@ impl BuildContext {
         if self.dockerfile_name == OUTSIDE {
             append_path(&mut tar, &self.dockerfile, OUTSIDE).map_err(at(&self.dockerfile))?;
         }
-        self.append_folder(&mut tar, "", cancel)?;
+        self.walk("", cancel, &mut |path, inside| append_path(&mut tar, path, inside))?;
         tar.finish().map_err(at(&self.root))
     }
 
-    fn append_folder(
+    /// The names of all that a `COPY` sees; the files are empty.
+    pub(crate) fn names(&self, cancel: &CancellationToken) -> Result<Tree, StageError> {
+        let mut tree = Tree::default();
+        self.walk("", cancel, &mut |path, inside| {
+            if let Some(kind) = kind(path)? {
+                tree.insert(inside, Node { kind, ..Node::directory() });
+            }
+            Ok(())
+        })?;
+        self.hide(&mut tree);
+        Ok(tree)
+    }
+
+    /// Visits what is in `folder` and not left out: its place, and its name inside the archive. Every folder comes
+    /// before what is in it.
+    fn walk(
         &self,
-        tar: &mut Builder<&mut dyn Write>,
         folder: &str,
         cancel: &CancellationToken,
+        visit: &mut dyn FnMut(&Path, &str) -> io::Result<()>,
     ) -> Result<(), StageError> {
         let path = self.root.join(folder);
         for name in sorted_names(&path).map_err(at(&path))? {
@@ -85,12 +101,12 @@ impl BuildContext {
             let left_out = inside != self.dockerfile_name && self.ignore.leaves_out(&inside);
             let is_folder = fs::symlink_metadata(&path).map_err(at(&path))?.is_dir();
             if !left_out {
-                append_path(tar, &path, &inside).map_err(at(&path))?;
+                visit(&path, &inside).map_err(at(&path))?;
             }
             let may_hold_more =
                 self.ignore.brings_back() || self.dockerfile_name.starts_with(&format!("{inside}/"));
             if is_folder && (!left_out || may_hold_more) {
-                self.append_folder(tar, &inside, cancel)?;
+                self.walk(&inside, cancel, visit)?;
             }
         }
         Ok(())
@@ -123,6 +139,18 @@ fn sorted_names(folder: &Path) -> io::Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// What is at `path`, without its content; nothing for what has no place in an image.
+fn kind(path: &Path) -> io::Result<Option<Kind>> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok(if metadata.is_dir() {
+        Some(Kind::Directory)
+    } else if metadata.is_symlink() {
+        Some(Kind::Symlink(fs::read_link(path)?.to_string_lossy().into_owned()))
+    } else {
+        metadata.is_file().then(|| Kind::File(Content::Bytes(Bytes::new())))
+    })
 }
 
 /// Appends what is at `path`; sockets, pipes and devices have no place in an image.

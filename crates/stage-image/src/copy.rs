@@ -15,19 +15,7 @@ use crate::tree::{Content, Kind, Node, Tree};
 pub(crate) fn layer(workshop: &Workshop, copy: &Copy, site: &Site<'_>) -> Result<Tree, Problem> {
     let files = site.files(&copy.from)?;
     let destination = workshop.expand(&copy.destination, site)?;
-    let mut sources = Vec::new();
-    for source in &copy.sources {
-        match source {
-            CopySource::Path(path) => {
-                let path = workshop.expand(path, site)?;
-                sources.extend(found(files, &path)?.into_iter().map(Found::Path));
-            }
-            CopySource::Text(text, expand) => {
-                let text = if *expand { workshop.expand(text, site)? } else { text.clone() };
-                sources.push(Found::Text(text));
-            }
-        }
-    }
+    let sources = sources(workshop, copy, site, files)?;
     let target = Target::new(workshop, &destination, sources.len())?;
     let owner = copy.chown.as_deref().map(|text| workshop.expand(text, site)).transpose()?;
     let owner = owner.map(|text| owner_of(&workshop.tree, &text)).transpose()?;
@@ -64,7 +52,30 @@ pub(crate) fn layer(workshop: &Workshop, copy: &Copy, site: &Site<'_>) -> Result
     Ok(layer)
 }
 
-enum Found {
+/// What the instruction copies; an error if a source is nothing in `files`.
+pub(crate) fn sources(
+    workshop: &Workshop,
+    copy: &Copy,
+    site: &Site<'_>,
+    files: &Tree,
+) -> Result<Vec<Found>, Problem> {
+    let mut sources = Vec::new();
+    for source in &copy.sources {
+        match source {
+            CopySource::Path(path) => {
+                let path = workshop.expand(path, site)?;
+                sources.extend(found(files, &path)?.into_iter().map(Found::Path));
+            }
+            CopySource::Text(text, expand) => {
+                let text = if *expand { workshop.expand(text, site)? } else { text.clone() };
+                sources.push(Found::Text(text));
+            }
+        }
+    }
+    Ok(sources)
+}
+
+pub(crate) enum Found {
     /// Resolved within the source's files; the root is empty.
     Path(String),
     Text(String),

@@ -129,7 +129,7 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    fn upon(stage: &Self) -> Self {
+    pub(crate) fn upon(stage: &Self) -> Self {
         Self { args: BTreeMap::new(), has_own_cmd: false, ..stage.clone() }
     }
 
@@ -161,7 +161,7 @@ impl Workshop {
     }
 
     /// The instructions that change only the configuration.
-    fn configure(&mut self, op: &Op, site: &Site<'_>) -> Result<(), Problem> {
+    pub(crate) fn configure(&mut self, op: &Op, site: &Site<'_>) -> Result<(), Problem> {
         match op {
             Op::Arg(text) => self.declare(text, site)?,
             Op::Env(text) => {

@@ -25,6 +25,7 @@ mod planning;
 mod program;
 mod recipe;
 mod registry;
+mod rehearsal;
 mod repository;
 mod stage;
 mod trace;

@@ -16,6 +16,7 @@ use crate::dockerfile::Dockerfile;
 use crate::inputs::{Builder, ImageInputs, ImageOutputs};
 use crate::program::Program;
 use crate::recipe::Recipe;
+use crate::rehearsal::rehearse;
 use crate::repository::{Found, Repository};
 
 /// What `apply` needs: the plan's detail.
@@ -69,7 +70,7 @@ pub(crate) async fn converge(
     aws: &Arc<Aws>,
     inputs: &ImageInputs,
 ) -> Result<StagePlan, StageError> {
-    let context = BuildContext::locate(cx.directory(), &inputs.context, &inputs.dockerfile)?;
+    let context = Arc::new(BuildContext::locate(cx.directory(), &inputs.context, &inputs.dockerfile)?);
     let text = context.read_dockerfile()?;
     let dockerfile = parse(&context, &text)?;
     let args = build_args(cx, inputs, dockerfile.as_ref());
@@ -83,8 +84,7 @@ pub(crate) async fn converge(
     let (Maybe::Known(build_args), Maybe::Known(url), Maybe::Known(tag)) =
         (&args, &inputs.repository_url, tag)
     else {
-        let known = args.known().cloned().unwrap_or_default();
-        let builder = choose(inputs, dockerfile.as_ref(), &known).await?;
+        let builder = choose(cx, inputs, &context, dockerfile.as_ref(), args.known()).await?;
         return Ok(later(cx, inputs, builder));
     };
     let repository = Repository::new(aws, url)?;
@@ -95,7 +95,7 @@ pub(crate) async fn converge(
         target: inputs.target.clone(),
         build_args: build_args.clone(),
     };
-    let fingerprint = fingerprint(cx, recipe.clone(), context).await?;
+    let fingerprint = fingerprint(cx, recipe.clone(), context.clone()).await?;
     let mut detail = Detail {
         recipe,
         fingerprint,
@@ -111,7 +111,7 @@ pub(crate) async fn converge(
             finished(cx, &detail, &found, vec![tagging(cx, &detail)])
         }
         State::Missing => {
-            let builder = choose(inputs, dockerfile.as_ref(), &detail.recipe.build_args).await?;
+            let builder = choose(cx, inputs, &context, dockerfile.as_ref(), args.known()).await?;
             detail.work = Work::Build { builder };
             building(cx, inputs, &detail, builder)
         }
@@ -178,17 +178,26 @@ fn check_tag(tag: &str) -> Result<(), StageError> {
     ))
 }
 
-async fn fingerprint(cx: &Context, recipe: Recipe, context: BuildContext) -> Result<String, StageError> {
+async fn fingerprint(cx: &Context, recipe: Recipe, context: Arc<BuildContext>) -> Result<String, StageError> {
     let cancel = cx.cancel().clone();
-    let task = tokio::task::spawn_blocking(move || recipe.fingerprint(&context, &cancel));
+    reading(move || recipe.fingerprint(&context, &cancel)).await
+}
+
+/// Reads files, which may take a while, where nobody has to wait for it.
+async fn reading<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StageError> + Send + 'static,
+) -> Result<T, StageError> {
+    let task = tokio::task::spawn_blocking(read);
     task.await.map_err(|error| StageError::failed(format!("reading the build context broke off: {error}")))?
 }
 
-/// The builder that will be used; says why if there is none.
+/// The builder that will be used; says why if there is none, or what it will not find. `args` may not be known yet.
 async fn choose(
+    cx: &Context,
     inputs: &ImageInputs,
+    context: &Arc<BuildContext>,
     dockerfile: Option<&Dockerfile<'_>>,
-    args: &BTreeMap<String, String>,
+    args: Option<&BTreeMap<String, String>>,
 ) -> Result<Chosen, StageError> {
     let unanswered = match inputs.builder {
         Builder::Embedded => None,
@@ -204,13 +213,16 @@ async fn choose(
             "`# syntax=` names a parser that only a Docker daemon can run: start one",
         ));
     };
-    match Program::compile(dockerfile, inputs.target.as_deref(), inputs.platform, args) {
-        Ok(_) => Ok(Chosen::Embedded),
-        Err(error) => Err(match unanswered {
-            Some(unanswered) => StageError::input("dockerfile", format!("{error}\n{unanswered}")),
-            None => error.into(),
-        }),
-    }
+    let given = args.cloned().unwrap_or_default();
+    let program = Program::compile(dockerfile, inputs.target.as_deref(), inputs.platform, &given);
+    let program = program.map_err(|error| match unanswered {
+        Some(unanswered) => StageError::input("dockerfile", format!("{error}\n{unanswered}")),
+        None => error.into(),
+    })?;
+    let (named, cancel) = (Arc::clone(context), cx.cancel().clone());
+    let names = reading(move || named.names(&cancel)).await?;
+    rehearse(&program, &context.dockerfile, &names, args.is_some())?;
+    Ok(Chosen::Embedded)
 }
 
 /// What the repository has of an image.

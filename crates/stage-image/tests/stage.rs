@@ -214,6 +214,20 @@ async fn an_unknown_repository_is_planned_and_the_rest_is_checked() {
 }
 
 #[tokio::test]
+async fn what_the_dockerfile_copies_must_be_there_while_planning() {
+    let bench = Bench::new().await;
+    let missing = async || bench.plan(json!({})).await.expect_err("missing").to_string();
+    let dockerfile = |last: &str| fs::write(bench.path().join("Dockerfile"), format!("{DOCKERFILE}{last}\n"));
+    dockerfile("COPY statics .").expect("a file");
+    let said =
+        "Dockerfile:12: there is no `statics` to copy: it does not exist, or .dockerignore leaves it out";
+    assert!(missing().await.ends_with(said), "{}", missing().await);
+    dockerfile("COPY secret.key .").expect("a file");
+    assert!(missing().await.contains("no `secret.key` to copy"), "{}", missing().await);
+    assert_eq!(bench.changes(), 0);
+}
+
+#[tokio::test]
 async fn a_context_that_changed_since_the_plan_is_refused() {
     let bench = Bench::new().await;
     let plan = bench.plan(json!({})).await.expect("plans");
