@@ -217,7 +217,8 @@ pub(crate) async fn connect(table: &Value) -> Result<Connection, HostError> {
         return Err(HostError::Account { found: found.clone(), wanted });
     }
     let link = aws.console("Open the console", "codesuite/codedeploy/deployments");
-    let target = pipeline_core::Target { name: describe(&aws, account.as_deref()), link };
+    let (name, identity) = (describe(&aws, account.as_deref()), identity(&aws, account.as_deref()));
+    let target = pipeline_core::Target { name, identity, link };
     Ok(Connection { aws, target })
 }
 
@@ -228,6 +229,15 @@ fn describe(aws: &Aws, account: Option<&str>) -> String {
         Some(endpoint) if aws.is_embedded() => format!("the embedded cloud ({region}, {endpoint})"),
         Some(endpoint) => format!("{endpoint} ({region}{account})"),
         None => format!("AWS ({region}{account})"),
+    }
+}
+
+/// What stays the same as long as it is the same place: not where an endpoint listens.
+fn identity(aws: &Aws, account: Option<&str>) -> String {
+    let region = aws.region().unwrap_or("no region");
+    match account {
+        Some(account) if !aws.is_embedded() => format!("account {account}, {region}"),
+        _ => format!("the embedded cloud, {region}"),
     }
 }
 

@@ -119,7 +119,8 @@ impl Engine {
             Err(StoreError::Locked { .. }) if cancel.is_requested() => return Err(EngineError::Cancelled),
             lock => lock?.into(),
         };
-        let state = State::empty(self.pipeline.inner.id.clone());
+        let here = Some(target.identity.clone());
+        let state = State { target: here, ..State::empty(self.pipeline.inner.id.clone()) };
         let mut ground = Ground { lock, holder, runs: Vec::new(), state, target, cancel };
         let loaded = self.load(&mut ground).await;
         ground.unless_failed(loaded).await?;
@@ -139,7 +140,34 @@ impl Engine {
                 wanted: id.canonical(),
             });
         }
+        let found = ground.state.target.take().filter(|_| !ground.state.stages.is_empty());
+        self.is_here(ground, found.as_deref())?;
+        ground.state.target = Some(ground.target.identity.clone());
         Ok(())
+    }
+
+    /// Checks that what is in `found`, if that is known, is where this run works: what is somewhere else would seem to
+    /// be gone.
+    pub(super) fn is_here(&self, ground: &Ground, found: Option<&str>) -> Result<(), EngineError> {
+        let (wanted, environment) = (&ground.target.identity, &self.pipeline.inner.id.environment);
+        match found {
+            Some(found) if found != wanted => Err(EngineError::OtherTarget {
+                environment: environment.clone(),
+                found: found.to_owned(),
+                wanted: wanted.clone(),
+                state: self.store.place(environment),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The run that was cut off and has to be looked after, if there is one.
+    pub(super) async fn unfinished(&self, ground: &Ground) -> Result<Option<Earlier>, EngineError> {
+        let earlier = Earlier::unfinished(&self.runs(ground)).await?;
+        if let Some(earlier) = &earlier {
+            self.is_here(ground, earlier.target())?;
+        }
+        Ok(earlier)
     }
 
     pub(super) async fn begin_on(
@@ -149,7 +177,7 @@ impl Engine {
         notifiers: Vec<NamedNotifier>,
     ) -> Result<Run, EngineError> {
         let stages = self.pipeline.stages().map(|(name, _)| name.clone()).collect();
-        let earlier = Earlier::unfinished(&self.runs(ground)).await?;
+        let earlier = self.unfinished(ground).await?;
         let plain = |ground: &Ground| Start {
             command,
             stages,

@@ -71,6 +71,23 @@ pub enum EngineError {
         /// The name in the file.
         wanted: String,
     },
+    /// What the environment has is somewhere else.
+    #[error(
+        "what `{environment}` has is in another place ({found}) than the one that [cloud] and the credentials name \
+         ({wanted}), so nothing of it can be changed from here. Name that place again, give this one an \
+         environment of its own (`--environment`), or destroy there what is not wanted any more; if that place is \
+         gone, move the state out of the way: {state}"
+    )]
+    OtherTarget {
+        /// The environment.
+        environment: String,
+        /// Where its state, or the run that was cut off, says it is.
+        found: String,
+        /// Where this run works.
+        wanted: String,
+        /// The state.
+        state: String,
+    },
     /// A notifier cannot be made.
     #[error("notifier `{name}`: {message}")]
     Notifier {

@@ -3,7 +3,6 @@
 use pipeline_sdk::{Mode, RunCommand};
 
 use super::begin::{Engine, Ground};
-use super::takeover::Earlier;
 use super::{EngineError, Run, Target};
 use crate::cancel::Cancellation;
 use crate::config::Definition;
@@ -37,7 +36,7 @@ impl Engine {
     async fn check_saved(&self, ground: &Ground, saved: &Plan) -> Result<(), EngineError> {
         let definition = &self.pipeline.inner;
         let mut state = ground.state.clone();
-        if let Some(earlier) = Earlier::unfinished(&self.runs(ground)).await? {
+        if let Some(earlier) = self.unfinished(ground).await? {
             if earlier.recovered.prospect(definition.on_failure) == Prospect::IsUndone {
                 return Err(EngineError::StalePlan(format!(
                     "run {} was cut off and has to be undone first, by `pipeline rollback`",

@@ -167,6 +167,11 @@ impl Earlier {
         fenced.map(|_| ()).map_err(|source| EngineError::Journal { place, source })
     }
 
+    /// Where the run worked, if that was kept.
+    pub(crate) fn target(&self) -> Option<&str> {
+        self.recovered.began.as_ref()?.before.target.as_deref()
+    }
+
     /// What the run did and has not undone, for the one that takes over. With `stuck`, also what could
     /// not be undone.
     pub(crate) fn inheritance(&self, stuck: bool) -> Inherited {

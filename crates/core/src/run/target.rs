@@ -2,18 +2,21 @@
 
 use pipeline_sdk::Link;
 
-/// Where a run works: for people, the engine knows nothing of it.
+/// Where a run works. The engine knows nothing of it but whether two are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// In words, such as `AWS (eu-central-1)`.
     pub name: String,
+    /// What tells this place from all others, and stays as long as it is the same one, such as
+    /// `AWS, account 123456789012, eu-central-1`. A state keeps it.
+    pub identity: String,
     /// A page to look at it, if there is one.
     pub link: Option<Link>,
 }
 
 impl From<String> for Target {
     fn from(name: String) -> Self {
-        Self { name, link: None }
+        Self { identity: name.clone(), name, link: None }
     }
 }
 

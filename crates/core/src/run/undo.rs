@@ -96,8 +96,10 @@ impl Engine {
         if !self.pipeline.inner.stages.iter().any(StageConfig::deploys) {
             return Err(EngineError::NothingToDeploy("no stage of this pipeline deploys an app".to_owned()));
         }
-        let deployed = Deployed::by(&Earlier::read(&self.runs(ground), earlier).await?)?;
-        match Earlier::unfinished(&self.runs(ground)).await? {
+        let earlier = Earlier::read(&self.runs(ground), earlier).await?;
+        self.is_here(ground, earlier.target())?;
+        let deployed = Deployed::by(&earlier)?;
+        match self.unfinished(ground).await? {
             Some(unfinished) if unfinished.recovered.is_destruction() => {
                 return Err(being_removed(&unfinished));
             }
@@ -121,11 +123,12 @@ impl Engine {
         ground: &mut Ground,
         notifiers: Vec<NamedNotifier>,
     ) -> Result<Undoing, EngineError> {
-        let earlier = match Earlier::unfinished(&self.runs(ground)).await? {
+        let earlier = match self.unfinished(ground).await? {
             Some(earlier) if !earlier.recovered.is_destruction() => earlier,
             Some(earlier) => return Err(being_removed(&earlier)),
             None => Earlier::undoable(&self.runs(ground)).await?,
         };
+        self.is_here(ground, earlier.target())?;
         self.undo(ground, &earlier, true, notifiers).await
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct StateV1<'a> {
     version: u32,
     pipeline: Cow<'a, PipelineId>,
     serial: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<Cow<'a, str>>,
     run: Option<RunId>,
     stages: BTreeMap<Cow<'a, StageName>, StageV1<'a>>,
 }
@@ -61,6 +63,7 @@ impl<'a> StateV1<'a> {
             version: VERSION,
             pipeline: Cow::Borrowed(&state.pipeline),
             serial: state.serial,
+            target: state.target.as_deref().map(Cow::Borrowed),
             run: state.run,
             stages: stages.collect(),
         }
@@ -72,6 +75,7 @@ impl<'a> StateV1<'a> {
         State {
             pipeline: self.pipeline.into_owned(),
             serial: self.serial,
+            target: self.target.map(Cow::into_owned),
             run: self.run,
             stages: stages.collect(),
         }
@@ -125,6 +129,13 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn where_everything_is_is_kept() {
+        let state = State { target: Some("account 123456789012, eu-central-1".to_owned()), ..example() };
+        let bytes = encode(&state, &Redactor::default()).expect("encodes");
+        assert_eq!(decode(&bytes).expect("reads"), state);
+    }
+
     const GOLDEN: &str = include_str!("../../tests/golden/state-v1.json");
 
     fn example() -> State {
@@ -144,6 +155,7 @@ mod tests {
         State {
             pipeline: PipelineId { name: "hello".to_owned(), environment: "local".to_owned() },
             serial: 7,
+            target: None,
             run: RunId::parse("01932d07-4a00-7000-8000-000000000001"),
             stages: [
                 (name("registry"), record(json!(true), Vec::new())),

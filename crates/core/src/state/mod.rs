@@ -16,6 +16,9 @@ pub struct State {
     pub pipeline: PipelineId,
     /// Grows by one with each save.
     pub serial: u64,
+    /// Where all of it is, as [`Target::identity`](crate::Target::identity) tells; nothing in a state of before this
+    /// was kept.
+    pub target: Option<String>,
     /// The run that last changed something.
     pub run: Option<RunId>,
     /// The stages that exist in the world.
@@ -38,7 +41,7 @@ pub struct StageRecord {
 impl State {
     /// The state of an environment in which nothing exists.
     pub fn empty(pipeline: PipelineId) -> Self {
-        Self { pipeline, serial: 0, run: None, stages: BTreeMap::new() }
+        Self { pipeline, serial: 0, target: None, run: None, stages: BTreeMap::new() }
     }
 
     /// Puts what is known of a stage in the place of what was known of it.

@@ -286,6 +286,35 @@ async fn a_run_that_did_not_come_to_begin_hides_no_earlier_one() {
     assert!(lab.things().is_empty(), "what the first run did is undone too");
 }
 
+/// Seen from another region or account, everything seems to be gone: undoing would succeed and leave it there.
+#[tokio::test]
+async fn what_is_in_another_place_is_not_touched_from_here() {
+    let elsewhere = async |lab: &Lab| {
+        let (engine, cancel) = (lab.engine(PAIR), lab.cancel.clone());
+        let mut refused = Vec::new();
+        for command in [RunCommand::Plan, RunCommand::Run, RunCommand::Destroy] {
+            refused.push(engine.begin(command, "elsewhere", cancel.clone(), Wait::never()).await.err());
+        }
+        refused.push(engine.begin_rollback("elsewhere", cancel, Wait::never()).await.err());
+        refused
+    };
+    let done = Lab::default();
+    done.run(PAIR).await;
+    for lab in [cut_off().await, done] {
+        let things = lab.things();
+        lab.take_log();
+        for refused in elsewhere(&lab).await {
+            let refused = refused.expect("refused").to_string();
+            let said = "what `local` has is in another place (test) than the one that [cloud] and the credentials name \
+                        (elsewhere), so nothing of it can be changed from here";
+            assert!(refused.starts_with(said), "{refused}");
+        }
+        assert_eq!((lab.things(), lab.take_log().len()), (things, 0));
+        assert_eq!(lab.rollback(PAIR).await.unwrap().outcome, RunOutcome::Succeeded);
+        assert!(elsewhere(&lab).await[1].is_none(), "nothing is anywhere, so any place will do");
+    }
+}
+
 #[tokio::test]
 async fn a_rollback_by_hand_undoes_one_run_after_the_other() {
     let lab = Lab::default();
