@@ -278,6 +278,10 @@ async fn try_rollback(options: &RollbackOptions) -> Result<Exit, CommandError> {
 }
 
 async fn try_destroy(options: &DestroyOptions) -> Result<Exit, CommandError> {
+    if !options.yes {
+        // Before a run that was cut off is undone for it.
+        can_ask()?;
+    }
     let site = site(&options.file).await?;
     let mut run = site.begin(RunCommand::Destroy, &options.lock).await?;
     let plan = run.plan(Mode::Destroy).await?;
@@ -292,12 +296,14 @@ async fn try_destroy(options: &DestroyOptions) -> Result<Exit, CommandError> {
     site.conclude(run.apply(plan).await)
 }
 
+fn can_ask() -> Result<(), CommandError> {
+    if io::stdin().is_terminal() { Ok(()) } else { Err(CommandError::NotConfirmed) }
+}
+
 /// Asks for the name of what is to be removed: a `y` is typed too quickly. The question goes to standard
 /// error, where it is seen also when standard output is a file.
 async fn confirm(site: &Site) -> Result<(), CommandError> {
-    if !io::stdin().is_terminal() {
-        return Err(CommandError::NotConfirmed);
-    }
+    can_ask()?;
     let wanted = site.pipeline.id().canonical();
     write!(io::stderr(), "Type {wanted} to remove all of this: ")?;
     let typed = tokio::task::spawn_blocking(|| {

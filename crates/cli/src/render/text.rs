@@ -21,6 +21,8 @@ pub(crate) struct Text<W> {
     command: RunCommand,
     /// A rollback began.
     undoes: bool,
+    /// A run that was cut off was undone, before the one that was asked for began.
+    undone_first: bool,
     running: BTreeSet<StageName>,
     /// There only while something runs: one that stands still would stay on the screen.
     spinner: Option<ProgressBar>,
@@ -30,7 +32,16 @@ impl<W: Write + Send> Text<W> {
     /// Writes to `out`.
     pub(crate) fn new(out: W, style: Style) -> Self {
         let (running, spinner) = (BTreeSet::new(), None);
-        Self { out, style, width: 0, command: RunCommand::Run, undoes: false, running, spinner }
+        Self {
+            out,
+            style,
+            width: 0,
+            command: RunCommand::Run,
+            undoes: false,
+            undone_first: false,
+            running,
+            spinner,
+        }
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
@@ -101,6 +112,9 @@ impl<W: Write + Send> Text<W> {
             RunOutcome::Succeeded if self.command == RunCommand::Plan => return Ok(()),
             RunOutcome::Succeeded => ("Done", Paint::new().green().bold()),
             RunOutcome::Unchanged => ("Nothing to do", Paint::new().green().bold()),
+            RunOutcome::Failed if self.undone_first => {
+                ("Failed; nothing was changed after the run before was undone", Paint::new().red().bold())
+            }
             RunOutcome::Failed => ("Failed; nothing was changed", Paint::new().red().bold()),
             RunOutcome::RolledBack => ("Failed and rolled back", Paint::new().red().bold()),
             RunOutcome::Cancelled if self.undoes => {
@@ -132,7 +146,8 @@ impl<W: Write + Send> Renderer for Text<W> {
         match &record.event {
             Event::RunStarted { pipeline, command, target, stages, .. } => {
                 self.width = stages.iter().map(|stage| stage.as_str().len()).max().unwrap_or(0);
-                self.command = *command;
+                self.undone_first |= self.undoes;
+                (self.command, self.undoes) = (*command, false);
                 let verb = match command {
                     RunCommand::Plan => "Planning",
                     RunCommand::Run => "Running",
@@ -226,6 +241,31 @@ mod tests {
             text.event(&record).expect("writes");
         }
         String::from_utf8(out).expect("utf-8")
+    }
+
+    #[test]
+    fn a_run_that_fails_after_another_was_undone_does_not_say_that_nothing_happened() {
+        let pipeline = PipelineId { name: "hello".into(), environment: "local".into() };
+        let started = |command| Event::RunStarted {
+            pipeline: pipeline.clone(),
+            command,
+            target: "the embedded cloud".into(),
+            link: None,
+            stages: vec![stage("service")],
+        };
+        let ended = |outcome| Event::RunFinished { outcome, elapsed_ms: 100, error: None, left_over: vec![] };
+        let undone = [
+            started(RunCommand::Rollback),
+            Event::RollbackStarted { cause: "it was cut off".into() },
+            ended(RunOutcome::Succeeded),
+        ];
+        let then = |outcome| {
+            let events = undone.iter().cloned().chain([started(RunCommand::Run), ended(outcome)]);
+            shown(events.collect()).lines().last().unwrap_or_default().to_owned()
+        };
+        let failed = "Failed; nothing was changed after the run before was undone (0.1 s)";
+        assert_eq!(then(RunOutcome::Failed), failed);
+        assert_eq!(then(RunOutcome::Cancelled), "Cancelled (0.1 s)");
     }
 
     #[test]

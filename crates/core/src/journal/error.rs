@@ -24,6 +24,12 @@ pub enum JournalError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A part of it is not there.
+    #[error("the journal is damaged: {reason}. {WAY_OUT}")]
+    Incomplete {
+        /// What is missing.
+        reason: String,
+    },
     /// A record cannot follow those before it.
     #[error("record {seq} of the journal cannot follow what is before it: {reason}. {WAY_OUT}")]
     Illegal {

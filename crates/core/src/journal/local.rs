@@ -79,12 +79,18 @@ fn read(path: &Path) -> io::Result<Option<(Open, Vec<u8>)>> {
     let mut file = match File::options().read(true).append(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // Whoever only looks needs no more; a write will fail.
+        Err(error) if is_forbidden(&error) => File::open(path)?,
         Err(error) => return Err(error),
     };
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     let open = Open { file: Arc::new(file), length: bytes.len() as u64 };
     Ok(Some((open, bytes)))
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// `None` if somebody else wrote to the file.

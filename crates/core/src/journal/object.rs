@@ -55,8 +55,7 @@ impl JournalFile for ObjectJournal {
         found.retain(|path| path.filename().is_some_and(|name| name.ends_with(".jsonl")));
         self.next = found.len();
         if let Some(gap) = (0..found.len()).find(|&number| found[number] != self.object(number)) {
-            let (place, reason) = (self.place(), format!("{} is missing", self.object(gap)));
-            return Err(JournalError::Io { action: "read", place, reason });
+            return Err(JournalError::Incomplete { reason: format!("{} is missing", self.object(gap)) });
         }
         let (store, failed) = (&self.store, |error| self.failed("read", &error));
         let read = futures::stream::iter(found)
@@ -69,7 +68,7 @@ impl JournalFile for ObjectJournal {
     async fn truncate(&mut self, length: u64) -> Result<(), JournalError> {
         // An object is whole or not there.
         let reason = format!("it ends within a line after {length} bytes; somebody changed its objects");
-        Err(JournalError::Io { action: "cut", place: self.place(), reason })
+        Err(JournalError::Incomplete { reason })
     }
 
     async fn append(&mut self, batch: Bytes) -> Result<(), JournalError> {

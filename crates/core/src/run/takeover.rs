@@ -6,7 +6,7 @@
 use pipeline_sdk::{Action, Done, Mode, Outputs, Recorded, Redactor, RunCommand, RunId, RunOutcome};
 
 use super::EngineError;
-use crate::journal::{Began, Inherited, Journal, JournalFile, Recovered, RunJournal};
+use crate::journal::{Began, Inherited, Journal, JournalError, JournalFile, Recovered, RunJournal};
 use crate::lifecycle::StageState;
 use crate::plan::PlannedStage;
 use crate::state::{StageRecord, State};
@@ -28,8 +28,14 @@ impl Runs<'_> {
     }
 
     async fn load(&self, run: RunId) -> Result<RunJournal, EngineError> {
-        let loaded = RunJournal::load(self.store, self.environment, run).await;
-        loaded.map_err(|source| EngineError::Journal { place: self.journal(run).place(), source })
+        let failed = |source| EngineError::Journal { place: self.journal(run).place(), source };
+        let loaded = RunJournal::load(self.store, self.environment, run).await.map_err(failed)?;
+        // A state names a run only once the beginning of its journal is durable.
+        if loaded.recovered.began.is_none() && self.last == Some(run) {
+            let reason = "the state tells of what the run did, and nothing of that is in it".to_owned();
+            return Err(failed(JournalError::Incomplete { reason }));
+        }
+        Ok(loaded)
     }
 
     /// The run that changed the state last, if its journal is not there any more: somebody moved it out of the way,
