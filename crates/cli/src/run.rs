@@ -211,9 +211,10 @@ async fn try_plan(options: &PlanOptions) -> Result<Exit, CommandError> {
     let mut run = site.begin(RunCommand::Plan, &options.lock).await?;
     let plan = run.plan(mode).await?;
     site.show(&plan)?;
-    let changes = !plan.is_empty();
+    let (changes, can_be_saved) = (!plan.is_empty(), run.can_be_saved());
     run.close(Some(&plan)).await;
     if let Some(path) = &options.out {
+        can_be_saved?;
         save_plan(path, &options.file, &plan, &site)?;
     }
     Ok(if changes && options.detailed_exit_code { Exit::Changes } else { Exit::Succeeded })

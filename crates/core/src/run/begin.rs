@@ -188,10 +188,17 @@ impl Engine {
         };
         let Some(earlier) = earlier else { return self.start(ground, plain(ground), notifiers) };
         if command == RunCommand::Plan {
+            let undone = earlier.recovered.prospect(self.pipeline.inner.on_failure) == Prospect::IsUndone;
             earlier.bring_up_to_date(&mut ground.state);
-            let run = self.start(ground, plain(ground), notifiers)?;
+            let mut run = self.start(ground, plain(ground), notifiers)?;
+            run.undone_first = undone.then_some(earlier.run);
+            let what = if undone {
+                "undoes it first, and may have something else to do then than this plan shows"
+            } else {
+                "goes on from what it did"
+            };
             run.session.emitter.warn(format!(
-                "run {} was cut off: `pipeline status` explains it, and the next `pipeline run` looks after it",
+                "run {} was cut off: `pipeline status` explains it, and the next `pipeline run` {what}",
                 earlier.run
             ));
             return Ok(run);
@@ -297,6 +304,7 @@ impl Engine {
             redeploys: start.redeploys,
             cancel: cancel.clone(),
             life: RunState::Begun,
+            undone_first: None,
             since: Instant::now(),
             last: start.last,
         })

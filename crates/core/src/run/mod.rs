@@ -175,6 +175,8 @@ pub struct Run {
     redeploys: Option<Deployed>,
     cancel: Cancellation,
     life: RunState,
+    /// The run that has to be undone before what this one plans can be done.
+    undone_first: Option<RunId>,
     since: Instant,
     /// Whether it is the last to use the lock.
     last: bool,

@@ -1,6 +1,6 @@
 //! Applying a plan that was saved before, if what it was made from is still the same.
 
-use pipeline_sdk::{Mode, RunCommand};
+use pipeline_sdk::{Mode, RunCommand, RunId};
 
 use super::begin::{Engine, Ground};
 use super::{EngineError, Run, Target};
@@ -38,10 +38,7 @@ impl Engine {
         let mut state = ground.state.clone();
         if let Some(earlier) = self.unfinished(ground).await? {
             if earlier.recovered.prospect(definition.on_failure) == Prospect::IsUndone {
-                return Err(EngineError::StalePlan(format!(
-                    "run {} was cut off and has to be undone first, by `pipeline rollback`",
-                    earlier.run
-                )));
+                return Err(undo_first(earlier.run));
             }
             earlier.bring_up_to_date(&mut state);
         }
@@ -49,7 +46,21 @@ impl Engine {
     }
 }
 
+fn undo_first(run: RunId) -> EngineError {
+    EngineError::StalePlan(format!(
+        "run {run} was cut off and has to be undone first, by `pipeline rollback`"
+    ))
+}
+
 impl Run {
+    /// Checks that what this run plans can be saved, and applied by another one.
+    ///
+    /// # Errors
+    /// [`EngineError::StalePlan`]: a run that was cut off has to be undone first.
+    pub fn can_be_saved(&self) -> Result<(), EngineError> {
+        self.undone_first.map_or(Ok(()), |run| Err(undo_first(run)))
+    }
+
     /// Plans every stage again, as `saved` did, and checks that nothing came of it but what `saved` says: what a
     /// plan was made from may have become another.
     ///

@@ -8,7 +8,7 @@ use pipeline_core::{
     Engine, EngineError, Entry, Holder, Journal, JournalError, JournalFile, RunReport, StateLock, StateStore,
     StoreError, Wait,
 };
-use pipeline_sdk::{Mode, Redactor, RunCommand, RunId, RunOutcome, async_trait, json};
+use pipeline_sdk::{Event, Mode, Redactor, RunCommand, RunId, RunOutcome, async_trait, json};
 use proptest::prelude::*;
 use tokio::sync::Notify;
 
@@ -262,7 +262,15 @@ async fn a_plan_that_would_wait_for_a_rollback_is_refused_and_nothing_is_undone(
     kill_after_wish(&lab, &power).await;
     let lab = Lab { cancel: Default::default(), ..lab.clone() };
     lab.fault("b", Fault::None);
+    let begun = lab.engine(PAIR).begin(RunCommand::Plan, "test", lab.cancel.clone(), Wait::never()).await;
+    assert!(begun.unwrap().can_be_saved().is_err(), "a plan that nobody can apply is not worth a file");
     let plan = lab.plan(PAIR, Mode::Converge).await.unwrap();
+    let warned = "undoes it first, and may have something else to do then than this plan shows";
+    let warnings = lab.take_events().into_iter().filter_map(|event| match event {
+        Event::Warning { message } => Some(message),
+        _ => None,
+    });
+    assert!(warnings.last().unwrap_or_default().ends_with(warned));
     lab.take_log();
     let stale = lab.apply(PAIR, &plan).await.unwrap_err().to_string();
     let why = " was cut off and has to be undone first, by `pipeline rollback`; make a new plan";
