@@ -42,9 +42,15 @@ impl Session {
 
     /// The context of a rollback of what was planned with `sealed` inputs. The run's own token may be cancelled;
     /// that must not stop the undoing.
-    pub(crate) fn undo_context(&self, node: &Node, prior: Option<&StageRecord>, sealed: &Inputs) -> Context {
+    pub(crate) fn undo_context(
+        &self,
+        node: &Node,
+        mode: Mode,
+        prior: Option<&StageRecord>,
+        sealed: &Inputs,
+    ) -> Context {
         let inputs = Some(node.recall(&self.definition, sealed));
-        Context::from(ContextParts { inputs, ..self.parts(node, prior, &CancellationToken::new()) })
+        Context::from(ContextParts { inputs, mode, ..self.parts(node, prior, &CancellationToken::new()) })
     }
 
     fn parts(&self, node: &Node, prior: Option<&StageRecord>, cancel: &CancellationToken) -> ContextParts {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
-use pipeline_sdk::{Action, Change, Done, StageError};
+use pipeline_sdk::{Action, Change, Done, Mode, StageError};
 use tokio::task::JoinSet;
 
 use super::execution::Execution;
@@ -82,7 +82,8 @@ fn start(run: &mut Execution<'_>, index: usize, calls: &mut JoinSet<(usize, Resu
     let node = run.node(index);
     let done = run.session.recorder.done_by(&node.name);
     let sealed = &run.stages[index].planned.inputs;
-    let context = run.session.undo_context(node, run.before.stages.get(&node.name), sealed);
+    let (prior, mode) = (run.before.stages.get(&node.name), undo_mode(node.mode, &done));
+    let context = run.session.undo_context(node, mode, prior, sealed);
     let stage = node.stage.clone();
     calls.spawn(async move {
         let call = AssertUnwindSafe(stage.rollback(&context, &done)).catch_unwind();
@@ -119,6 +120,12 @@ pub(super) fn unknown(run: &Execution<'_>, touched: &[usize]) -> Vec<String> {
     let left = touched.iter().filter(|&&index| run.stages[index].state != StageState::RolledBack);
     left.map(|&index| format!("stage `{}` is not undone yet: run `pipeline` again", run.node(index).name))
         .collect()
+}
+
+/// How a stage of `mode` is undone. One that is removed, and did something else before in a run that this one took over,
+/// comes back as a whole.
+pub(super) fn undo_mode(mode: Mode, done: &[Done]) -> Mode {
+    if done.iter().all(|done| done.action == Action::Delete) { mode } else { Mode::Converge }
 }
 
 /// What undoing `done` will change.

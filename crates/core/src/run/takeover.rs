@@ -240,6 +240,7 @@ impl Earlier {
             let undone = done.iter().rev().filter(|done| !stays(done));
             undo.plan.changes = undone.map(super::rollback::inverse).collect();
             undo.plan.outputs = Outputs::default();
+            undo.mode = super::rollback::undo_mode(undo.mode, done);
             undo
         };
         self.recovered.plan.iter().flat_map(|plan| &plan.stages).map(undo).collect()

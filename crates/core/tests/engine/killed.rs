@@ -340,6 +340,28 @@ async fn a_rollback_by_hand_undoes_one_run_after_the_other() {
 }
 
 #[tokio::test]
+async fn a_stage_that_left_the_file_after_a_run_was_cut_off_comes_back_as_it_was() {
+    let with = |value: &str| PAIR.replace("\"thing\"\n", &format!("\"thing\"\nvalue = \"{value}\"\n"));
+    let lab = 'cut_off: {
+        for writes in 1.. {
+            let lab = Lab::default();
+            lab.run(&with("1")).await;
+            let power = Power::for_writes(writes, true);
+            assert!(lab.until_killed(&with("2"), Mode::Converge, &power).await.is_none());
+            if lab.things()["a"] == json!("2") {
+                break 'cut_off lab;
+            }
+        }
+        unreachable!("it changes `a` first")
+    };
+    let without = "[stages.b]\nuses = \"thing\"\nvalue = \"3\"\n";
+    assert_eq!(lab.run(without).await.outcome, RunOutcome::Succeeded);
+    assert_eq!(lab.things().into_iter().collect::<Vec<_>>(), [("b".to_owned(), json!("3"))]);
+    assert_eq!(lab.rollback(without).await.unwrap().outcome, RunOutcome::Succeeded);
+    assert!(lab.things().values().eq([&json!("1"), &json!("1")]), "{:?}", lab.things());
+}
+
+#[tokio::test]
 async fn a_rollback_that_gets_stuck_can_be_repeated() {
     let lab = Lab::default();
     lab.run(PAIR).await;

@@ -303,6 +303,8 @@ impl Stage for Thing {
     async fn rollback(&self, cx: &Context, done: &[Done]) -> Result<(), StageError> {
         let name = cx.stage().as_str();
         assert!(!cx.cancel().is_cancelled(), "undoing is not cancelled");
+        let only_removed = done.iter().all(|done| done.action == Action::Delete);
+        assert!(only_removed || cx.mode() == Mode::Converge, "what is still there is no removal: {done:?}");
         if matches!(self.enter("undo", name).await, Fault::Stuck | Fault::NoUndo) {
             return Err(StageError::failed("cannot be undone"));
         }
