@@ -27,7 +27,7 @@ pub(crate) async fn status(options: FileOptions) -> Exit {
 }
 
 async fn try_history(options: &HistoryOptions) -> Result<Exit, CommandError> {
-    let pipeline = run::load(&options.file)?;
+    let pipeline = run::load_where(&options.file)?;
     let store = state::open(&pipeline).await?;
     let environment = &pipeline.id().environment;
     let runs = store.runs(environment).await.map_err(pipeline_core::EngineError::from)?;
@@ -316,7 +316,7 @@ fn in_words(entry: &Entry, journal: &RunJournal) -> String {
 }
 
 async fn try_status(options: &FileOptions) -> Result<Exit, CommandError> {
-    let pipeline = run::load(options)?;
+    let pipeline = run::load_where(options)?;
     let store = state::open(&pipeline).await?;
     let environment = &pipeline.id().environment;
     let lock = store.lock_status(environment).await.map_err(pipeline_core::EngineError::from)?;

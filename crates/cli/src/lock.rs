@@ -18,7 +18,7 @@ pub(crate) async fn run(command: LockCommand) -> Exit {
 }
 
 async fn status(options: &FileOptions) -> Result<Exit, CommandError> {
-    let pipeline = run::load(options)?;
+    let pipeline = run::load_where(options)?;
     let environment = &pipeline.id().environment;
     let status = state::open(&pipeline).await?.lock_status(environment).await.map_err(EngineError::from)?;
     let mut out = io::stdout().lock();
@@ -56,7 +56,7 @@ pub(crate) fn in_words(environment: &str, status: &LockStatus) -> String {
 }
 
 async fn take(options: &FileOptions) -> Result<Exit, CommandError> {
-    let pipeline = run::load(options)?;
+    let pipeline = run::load_where(options)?;
     let environment = &pipeline.id().environment;
     let broken = state::open(&pipeline).await?.break_lock(environment).await.map_err(EngineError::from)?;
     let mut out = io::stdout().lock();

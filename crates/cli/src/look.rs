@@ -50,7 +50,7 @@ pub(crate) async fn outputs(options: &OutputsOptions) -> Exit {
 }
 
 async fn try_outputs(options: &OutputsOptions) -> Result<Exit, CommandError> {
-    let pipeline = run::load(&options.file)?;
+    let pipeline = run::load_where(&options.file)?;
     let environment = &pipeline.id().environment;
     let store = state::open(&pipeline).await?;
     let Some(state) = State::peek(store.as_ref(), environment).await? else {

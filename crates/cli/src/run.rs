@@ -118,16 +118,27 @@ pub(crate) fn load(options: &FileOptions) -> Result<Pipeline, ConfigErrors> {
     load_with(options, &host::plugins(options.directory(), options.trust()))
 }
 
+/// Reads what tells which environment is meant and where its state is: nothing of stages and notifiers, whose plugins
+/// and secrets whoever only looks may not have.
+pub(crate) fn load_where(options: &FileOptions) -> Result<Pipeline, ConfigErrors> {
+    let plugins = host::plugins(options.directory(), options.trust());
+    Pipeline::load(&options.file, &LoadOptions { only_where: true, ..load_options(options, &plugins) })
+}
+
 fn load_with(options: &FileOptions, plugins: &Arc<Plugins>) -> Result<Pipeline, ConfigErrors> {
-    let load = LoadOptions {
+    Pipeline::load(&options.file, &load_options(options, plugins))
+}
+
+fn load_options(options: &FileOptions, plugins: &Arc<Plugins>) -> LoadOptions {
+    LoadOptions {
         registry: host::manifests_with(plugins),
         cloud_schema: host::cloud_schema(),
         environment: options.environment.clone(),
         vars: options.variables(),
         env: std::env::vars().collect(),
         parallelism: options.parallelism.map(NonZeroUsize::get),
-    };
-    Pipeline::load(&options.file, &load)
+        only_where: false,
+    }
 }
 
 /// Where a run works, and what is needed to show how it goes on.

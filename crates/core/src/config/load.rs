@@ -58,9 +58,16 @@ pub(super) fn load(text: &str, path: &Path, options: &LoadOptions) -> Result<Def
     let scope = Scope::new(id.clone(), directory.clone(), vars, options.env.clone());
 
     let cloud = read_cloud(&root, text, &scope, options, &mut found);
-    let (stages, graph, references) = Stages { root: &root, text, scope: &scope, options }.read(&mut found);
-    let notifiers = read_notifiers(&root, text, &scope, options, &mut found);
-    report_unused_vars(&root, &scope, options, &mut found);
+    let (stages, graph, references, notifiers) = if options.only_where {
+        let none = || Some(Graph::without_cycles(Vec::new()));
+        (Vec::new(), none(), none(), Vec::new())
+    } else {
+        let stages = Stages { root: &root, text, scope: &scope, options };
+        let (stages, graph, references) = stages.read(&mut found);
+        let notifiers = read_notifiers(&root, text, &scope, options, &mut found);
+        report_unused_vars(&root, &scope, options, &mut found);
+        (stages, graph, references, notifiers)
+    };
 
     let (Some((graph, references)), true) = (graph.zip(references), found.errors.is_empty()) else {
         return Err(found.errors);

@@ -49,6 +49,9 @@ pub struct LoadOptions {
     pub env: BTreeMap<String, String>,
     /// Takes the place of `[pipeline] parallelism`.
     pub parallelism: Option<usize>,
+    /// Stages and notifiers are not read: for looking at an environment, which has to work where a plugin or a variable
+    /// of the environment that they need is missing.
+    pub only_where: bool,
 }
 
 /// The value of a variable that does not come from the file.

@@ -114,6 +114,24 @@ fn given(name: &str, text: &str, origin: &str) -> (String, GivenVar) {
     (name.to_owned(), GivenVar { text: text.to_owned(), origin: origin.to_owned() })
 }
 
+/// Somebody who looks after a dead CI job has neither its secrets nor its plugins.
+#[test]
+fn whoever_only_looks_needs_no_secrets_and_no_plugins() {
+    let text = "[pipeline]\nname = \"hello\"\nstate = \"states\"\non_failure = \"keep\"\n[stages.a]\nuses = \"./gone.so\"\n\
+                [notify.slack]\nuses = \"slack\"\nwebhook = \"${{ env.SLACK_WEBHOOK_URL }}\"\n";
+    let load = |only_where| {
+        Pipeline::parse(text, Path::new("pipeline.toml"), &LoadOptions { only_where, ..options() })
+    };
+    assert_eq!(load(false).err().map(|errors| errors.errors().len()), Some(2));
+    let pipeline = load(true).unwrap_or_else(|errors| panic!("{:?}", errors.errors()));
+    assert_eq!((pipeline.id().name.as_str(), pipeline.state()), ("hello", Some("states")));
+    assert_eq!(pipeline.on_failure(), pipeline_core::OnFailure::Keep);
+    let broken = text.replace("\"hello\"", "\"hel lo\"");
+    let broken =
+        Pipeline::parse(&broken, Path::new("pipeline.toml"), &LoadOptions { only_where: true, ..options() });
+    assert!(broken.is_err(), "which pipeline it is has to be known");
+}
+
 #[test]
 fn wrong_options() {
     let given = LoadOptions {

@@ -266,11 +266,11 @@ async fn a_plan_that_would_wait_for_a_rollback_is_refused_and_nothing_is_undone(
     assert!(begun.unwrap().can_be_saved().is_err(), "a plan that nobody can apply is not worth a file");
     let plan = lab.plan(PAIR, Mode::Converge).await.unwrap();
     let warned = "undoes it first, and may have something else to do then than this plan shows";
-    let warnings = lab.take_events().into_iter().filter_map(|event| match event {
+    let mut warnings = lab.take_events().into_iter().filter_map(|event| match event {
         Event::Warning { message } => Some(message),
         _ => None,
     });
-    assert!(warnings.last().unwrap_or_default().ends_with(warned));
+    assert!(warnings.next_back().unwrap_or_default().ends_with(warned));
     lab.take_log();
     let stale = lab.apply(PAIR, &plan).await.unwrap_err().to_string();
     let why = " was cut off and has to be undone first, by `pipeline rollback`; make a new plan";
