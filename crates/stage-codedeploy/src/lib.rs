@@ -193,7 +193,7 @@ impl AwsStage for CodeDeploy {
         if reading.context().mode() == Mode::Converge
             && let (Some(service), Some(wanted)) = (&found, inputs.task_definition.known())
         {
-            deployment::check_deployable(&self.aws, service, wanted).await?;
+            deployment::check_deployable(reading.context(), &self.aws, service, wanted).await?;
         }
         Ok(Facts { service_exists: found.is_some() })
     }

@@ -172,6 +172,10 @@ fn a_saved_plan_is_applied_and_an_earlier_deployment_brought_back() {
         "{}",
         refused.stderr
     );
+    python::aws(&endpoint, &["ecs", "delete-task-definitions", "--task-definitions", "hello-local:1"]);
+    let refused = sample.run(&back, 1);
+    let said = "the task definition hello-local:1 is not there any more";
+    assert!(refused.stderr.contains(said), "{}", refused.stderr);
 }
 
 #[test]

@@ -8,7 +8,7 @@ pub enum StoreError {
     /// Another run holds the lock.
     #[error(
         "another run works on `{environment}`{}; wait until it ends, or let `--lock-timeout 10m` wait. If its process \
-         is gone, `pipeline lock status` says when its lock ends", said(.holder)
+         is gone, `pipeline lock status` says how long it is waited for", said(.holder)
     )]
     Locked {
         /// The environment.

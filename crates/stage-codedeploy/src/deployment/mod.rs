@@ -8,8 +8,11 @@ mod scaling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_sdk_ecs::error::ProvideErrorMetadata as _;
 use aws_sdk_ecs::types::{AssignPublicIp, Service, TaskDefinitionStatus, TaskSet};
+use pipeline_aws::wait::{WaitOptions, until};
 use pipeline_aws::{Attributes, Aws, AwsResult, Known, Ownership, Reading, Resource, template};
 use pipeline_sdk::{Context, Maybe, Mode, Recorded, ResourceId, StageError, Value, async_trait, json};
 use serde::{Deserialize, Serialize};
@@ -110,19 +113,40 @@ fn primary_set(service: &Service) -> Option<&TaskSet> {
     service.task_sets().iter().find(|set| set.status() == Some("PRIMARY"))
 }
 
-/// Fails if the task definition `wanted` is not live on `service` and was deregistered. A service goes on with one that
-/// was, but CodeDeploy would refuse to deploy it only after everything else was changed.
-pub(crate) async fn check_deployable(aws: &Aws, service: &Service, wanted: &str) -> Result<(), StageError> {
+/// How long a task definition that was registered a moment ago may not be there yet for a reader.
+const SETTLES: Duration = Duration::from_secs(5);
+
+/// Fails if the task definition `wanted` is not live on `service` and was deregistered or deleted. A service goes on with
+/// one that was, but CodeDeploy would refuse to deploy it only after everything else was changed.
+pub(crate) async fn check_deployable(
+    cx: &Context,
+    aws: &Aws,
+    service: &Service,
+    wanted: &str,
+) -> Result<(), StageError> {
     if primary_set(service).and_then(|set| set.task_definition()) == Some(wanted) {
         return Ok(());
     }
-    let call = aws.ecs().describe_task_definition().task_definition(wanted);
-    // One that was registered a moment ago may not be there yet for a reader.
-    let Ok(answer) = call.send().await else { return Ok(()) };
-    match answer.task_definition().and_then(|found| found.status()) {
-        Some(TaskDefinitionStatus::Active) | None => Ok(()),
-        Some(_) => Err(StageError::failed(format!("the task definition {} was deregistered", short(wanted)))
-            .with_help("`pipeline run` registers it anew and deploys it")),
+    let refused = |what: &str| {
+        Err(StageError::failed(format!("the task definition {} {what}", short(wanted)))
+            .with_help("`pipeline run` registers it anew and deploys it"))
+    };
+    let found = until(cx, "the task definition", WaitOptions::within(SETTLES), || status(aws, wanted));
+    match found.await {
+        Ok(TaskDefinitionStatus::Active) => Ok(()),
+        Ok(_) => refused("was deregistered"),
+        Err(StageError::Cancelled) => Err(StageError::Cancelled),
+        Err(_) => refused("is not there any more"),
+    }
+}
+
+/// The status of a task definition; nothing if it is not there. One that may not be looked at is left to CodeDeploy.
+async fn status(aws: &Aws, name: &str) -> Result<Option<TaskDefinitionStatus>, StageError> {
+    match aws.ecs().describe_task_definition().task_definition(name).send().await {
+        Ok(answer) => Ok(answer.task_definition().and_then(|found| found.status().cloned())),
+        // AWS says so of one that is not there (ECS, DescribeTaskDefinition).
+        Err(error) if error.code() == Some("ClientException") => Ok(None),
+        Err(_) => Ok(Some(TaskDefinitionStatus::Active)),
     }
 }
 
