@@ -76,7 +76,7 @@ pub enum EngineError {
         "what `{environment}` has is in another place ({found}) than the one that [cloud] and the credentials name \
          ({wanted}), so nothing of it can be changed from here. Name that place again, give this one an \
          environment of its own (`--environment`), or destroy there what is not wanted any more; if that place is \
-         gone, move the state out of the way: {state}"
+         gone, move the state out of the way, {state}, with the journals in `runs` beside it"
     )]
     OtherTarget {
         /// The environment.
