@@ -424,7 +424,7 @@ fn write_status(
     let how = match now {
         Now::Running => "is running now".to_owned(),
         Now::Left(Prospect::Over) => how_it_ended(last, None),
-        _ => format!("cut off after {}", took(last)),
+        _ => format!("cut off after {}{}", took(last), undone_by(last)),
     };
     writeln!(out, "last run: {}, `pipeline {}` of {}: {how}", last.run, command(last), began(last))?;
     let ending = last.recovered.ended.as_ref();
@@ -457,6 +457,13 @@ fn write_status(
         writeln!(out, "it was asked to stop")?;
     }
     writeln!(out, "{}", now.advice(last))
+}
+
+/// What a run was undoing when it was cut off.
+fn undone_by(last: &RunJournal) -> String {
+    let began = last.recovered.began.as_ref().filter(|began| began.command == RunCommand::Rollback);
+    let undone = began.and_then(|began| began.inherits.as_ref());
+    undone.map(|undone| format!(", undoing run {}", undone.run)).unwrap_or_default()
 }
 
 fn state_in_words(stage: &RecoveredStage) -> &'static str {
