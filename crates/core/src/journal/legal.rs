@@ -72,6 +72,7 @@ pub(super) fn plan(stages: usize) -> Plan {
         pipeline: began().pipeline,
         serial: 7,
         configuration: String::new(),
+        target: String::new(),
         stages: (0..stages).map(stage).collect(),
     }
 }

@@ -38,6 +38,8 @@ struct PlanV1<'a> {
     serial: u64,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     configuration: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    target: Cow<'a, str>,
     stages: Cow<'a, [PlannedStage]>,
 }
 
@@ -71,7 +73,7 @@ impl<'de> Deserialize<'de> for WrittenPlan<'_> {
 
 impl<'a> PlanV1<'a> {
     fn of(plan: &'a Plan) -> Self {
-        let Plan { run, mode, pipeline, serial, configuration, stages } = plan;
+        let Plan { run, mode, pipeline, serial, configuration, target, stages } = plan;
         Self {
             version: VERSION,
             run: *run,
@@ -79,6 +81,7 @@ impl<'a> PlanV1<'a> {
             pipeline: Cow::Borrowed(pipeline),
             serial: *serial,
             configuration: Cow::Borrowed(configuration),
+            target: Cow::Borrowed(target),
             stages: Cow::Borrowed(stages),
         }
     }
@@ -101,7 +104,7 @@ impl Plan {
         if version != VERSION {
             return Err(PlanError::OtherVersion { found: version });
         }
-        let PlanV1 { run, mode, pipeline, serial, configuration, stages, .. } =
+        let PlanV1 { run, mode, pipeline, serial, configuration, target, stages, .. } =
             serde_json::from_value(value)?;
         Ok(Self {
             run,
@@ -109,6 +112,7 @@ impl Plan {
             pipeline: pipeline.into_owned(),
             serial,
             configuration: configuration.into_owned(),
+            target: target.into_owned(),
             stages: stages.into_owned(),
         })
     }
@@ -151,6 +155,7 @@ mod tests {
             pipeline: PipelineId { name: "hello".to_owned(), environment: "local".to_owned() },
             serial: 7,
             configuration: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae".to_owned(),
+            target: "account 123456789012, eu-central-1".to_owned(),
             stages: vec![PlannedStage {
                 name: StageName::new("image").expect("name"),
                 kind: "image".to_owned(),

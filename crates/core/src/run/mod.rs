@@ -266,6 +266,7 @@ impl Run {
             pipeline: self.session.definition.id.clone(),
             serial: self.state.serial,
             configuration: self.session.definition.fingerprint.clone(),
+            target: self.state.target.clone().unwrap_or_default(),
             stages,
         };
         match shared_resources(&plan) {
@@ -340,7 +341,7 @@ impl Run {
     /// Checks that `plan` is still the one to apply.
     fn prepare(&mut self, plan: &Plan) -> Result<Nodes, EngineError> {
         self.life = self.life.next(RunEvent::Apply)?;
-        plan.check_origin(&self.session.definition, self.state.serial)?;
+        plan.check_origin(&self.session.definition, &self.state)?;
         let nodes = self.nodes(plan.mode)?;
         let same = nodes.list.len() == plan.stages.len()
             && plan.stages.iter().zip(nodes.order.order()).all(|(stage, &index)| {

@@ -8,6 +8,7 @@ use crate::cancel::Cancellation;
 use crate::config::Definition;
 use crate::journal::Prospect;
 use crate::plan::Plan;
+use crate::state::State;
 use crate::store::Wait;
 
 impl Engine {
@@ -42,7 +43,7 @@ impl Engine {
             }
             earlier.bring_up_to_date(&mut state);
         }
-        saved.check_origin(definition, state.serial)
+        saved.check_origin(definition, &state)
     }
 }
 
@@ -72,8 +73,8 @@ impl Run {
 }
 
 impl Plan {
-    /// Checks that the plan was made from this file and the state with this serial number, to be applied.
-    pub(super) fn check_origin(&self, definition: &Definition, serial: u64) -> Result<(), EngineError> {
+    /// Checks that the plan was made from this file and this state, for the place where the state is, to be applied.
+    pub(super) fn check_origin(&self, definition: &Definition, state: &State) -> Result<(), EngineError> {
         let stale = |why: &str| Err(EngineError::StalePlan(why.to_owned()));
         if self.mode == Mode::Refresh {
             return stale("a plan that only reports drift cannot be applied");
@@ -85,7 +86,12 @@ impl Plan {
         if self.configuration != definition.fingerprint {
             return stale("the file was changed since the plan was made");
         }
-        if self.serial != serial {
+        let here = state.target.as_deref().unwrap_or_default();
+        if self.target != here {
+            let found = if self.target.is_empty() { "a place that it does not name" } else { &self.target };
+            return stale(&format!("the plan is for {found}, and this is {here}"));
+        }
+        if self.serial != state.serial {
             return stale("the environment was changed since the plan was made");
         }
         Ok(())

@@ -166,6 +166,7 @@ impl Engine {
             pipeline: ground.state.pipeline.clone(),
             serial: ground.state.serial,
             configuration: run.session.definition.fingerprint.clone(),
+            target: ground.state.target.clone().unwrap_or_default(),
             stages,
         };
         run.life = run.life.next(RunEvent::Plan)?.next(RunEvent::PlanReady)?;

@@ -1,6 +1,6 @@
 //! Doing what a plan says, and nothing else.
 
-use pipeline_core::Plan;
+use pipeline_core::{Plan, Wait};
 use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, json};
 
 use crate::world::{Fault, Lab};
@@ -94,6 +94,10 @@ async fn a_saved_plan_is_applied_by_a_later_run_unless_something_changed() {
     let refused = async |text: &str| lab.apply(text, &saved).await.unwrap_err().to_string();
     let changed = format!("{DIAMOND}\n");
     assert_eq!(refused(&changed).await, "the file was changed since the plan was made; make a new plan");
+    let elsewhere =
+        lab.engine(DIAMOND).begin_saved(&saved, "elsewhere", lab.cancel.clone(), Wait::never()).await;
+    let why = "the plan is for test, and this is elsewhere; make a new plan";
+    assert_eq!(elsewhere.err().map(|error| error.to_string()).as_deref(), Some(why));
     let somebody = |value| lab.world.lock().unwrap().things.insert("top".to_owned(), value);
     somebody(json!("something else"));
     let why = "in stage `top`, what would change of test:thing top is something else now; make a new plan";
