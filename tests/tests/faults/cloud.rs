@@ -29,8 +29,7 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// Starts one on what is kept in `folder`, and returns once it answers; port 0 takes a free one. Another port may
-    /// have been lent to a connection of somebody else in the meantime, who gives it back soon.
+    /// Starts one on what is kept in `folder`, and returns once it answers. The one before may still hold the port.
     pub(crate) fn start(folder: &Path, port: u16) -> Self {
         std::fs::create_dir_all(folder).expect("a folder");
         let end = Instant::now() + PORT_BACK;

@@ -1,9 +1,10 @@
 //! Where cases run, one after the other: a cloud at one address, a state, and a proxy between them.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use pipeline_tests::cloud::eventually;
@@ -39,6 +40,22 @@ pub(crate) struct Place {
     cloud: Option<Cloud>,
 }
 
+/// A port that no connection is lent while the cloud is down between two cases: systems lend those from 32768 on
+/// (Linux) or 49152 (RFC 6335). One that was lent may be held for as long as a connection lives.
+fn quiet_port() -> u16 {
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Other tests that run now begin elsewhere.
+        let next = std::process::id() + TRIED.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + next % COUNT).expect("a port");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 impl Place {
     pub(crate) fn new() -> Self {
         let folder = folder();
@@ -47,7 +64,7 @@ impl Place {
             .enable_all()
             .build()
             .expect("runtime");
-        let cloud = Cloud::start(&folder.path().join("now/cloud"), 0);
+        let cloud = Cloud::start(&folder.path().join("now/cloud"), quiet_port());
         let proxy = runtime.block_on(Proxy::start(cloud.address));
         let mut place = Self { folder, runtime, proxy, port: cloud.address.port(), cloud: Some(cloud) };
         place.write_pipeline();
