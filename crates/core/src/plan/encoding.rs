@@ -93,8 +93,12 @@ impl Plan {
     /// # Errors
     /// It cannot be represented as JSON.
     pub fn encode(&self, redactor: &Redactor) -> Result<Vec<u8>, PlanError> {
-        let plan = serde_json::to_value(PlanV1::of(self))?;
-        let mut bytes = serde_json::to_vec_pretty(&redactor.value(plan))?;
+        let mut plan = redactor.value(serde_json::to_value(PlanV1::of(self))?);
+        if !self.target.is_empty() {
+            // Compared, and no secret, also where a region comes from a variable of the environment.
+            plan["target"] = self.target.as_str().into();
+        }
+        let mut bytes = serde_json::to_vec_pretty(&plan)?;
         bytes.push(b'\n');
         Ok(bytes)
     }
