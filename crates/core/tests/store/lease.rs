@@ -137,6 +137,11 @@ impl Witness {
     }
 }
 
+/// The number that a state begins with.
+fn number(state: &[u8]) -> u64 {
+    std::str::from_utf8(state).unwrap().split(' ').next().unwrap().parse().unwrap()
+}
+
 /// One process after another: takes the lock, raises the number in the state, gives the lock back, or is
 /// cut off, or dies.
 async fn contend(network: Flaky, seed: u64, witness: Arc<Witness>, end: Instant) -> u32 {
@@ -159,9 +164,11 @@ async fn contend(network: Flaky, seed: u64, witness: Arc<Witness>, end: Instant)
             sleep(Duration::from_millis(random.random_range(0..15_000))).await;
             witness.check();
             let raise = async {
-                let text = lock.load().await.ok()?.unwrap_or_else(|| b"0".to_vec());
-                let number: u64 = String::from_utf8(text).unwrap().parse().unwrap();
-                lock.save((number + 1).to_string().into_bytes()).await.ok()
+                let number = lock.load().await.ok()?.map_or(0, |state| number(&state));
+                // No two writers write the same bytes, as states name their run: one that lost its answer would take
+                // the other's for its own.
+                let state = format!("{} {}", number + 1, RunId::generate());
+                lock.save(state.into_bytes()).await.ok()
             };
             // A process gives up at some time.
             if let Ok(Some(())) = tokio::time::timeout(LEASE * 2, raise).await {
@@ -204,8 +211,7 @@ async fn simulate(seed: u64) {
     assert!(epochs.len() > 10, "the lock goes round, also after crashes: {epochs:?}");
     assert!(epochs.is_sorted_by(|a, b| a < b), "{epochs:?}");
     let states = network.states.lock().unwrap();
-    let numbers: Vec<u64> =
-        states.iter().map(|state| std::str::from_utf8(state).unwrap().parse().unwrap()).collect();
+    let numbers: Vec<u64> = states.iter().map(|state| number(state)).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "gapless and in order");
     assert!(numbers.len() >= saves as usize, "what was told to be saved is");
     assert!(saves > 10);
