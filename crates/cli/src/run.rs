@@ -13,7 +13,7 @@ use pipeline_core::{
 };
 use pipeline_plugin_host::Plugins;
 use pipeline_plugin_host::TemplateError;
-use pipeline_sdk::{Mode, RunCommand, RunOutcome};
+use pipeline_sdk::{Mode, Registry, RunCommand, RunOutcome};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::{
@@ -121,17 +121,19 @@ pub(crate) fn load(options: &FileOptions) -> Result<Pipeline, ConfigErrors> {
 /// Reads what tells which environment is meant and where its state is: nothing of stages and notifiers, whose plugins
 /// and secrets whoever only looks may not have.
 pub(crate) fn load_where(options: &FileOptions) -> Result<Pipeline, ConfigErrors> {
-    let plugins = host::plugins(options.directory(), options.trust());
-    Pipeline::load(&options.file, &LoadOptions { only_where: true, ..load_options(options, &plugins) })
+    Pipeline::load(
+        &options.file,
+        &LoadOptions { only_where: true, ..load_options(options, Registry::default()) },
+    )
 }
 
 fn load_with(options: &FileOptions, plugins: &Arc<Plugins>) -> Result<Pipeline, ConfigErrors> {
-    Pipeline::load(&options.file, &load_options(options, plugins))
+    Pipeline::load(&options.file, &load_options(options, host::manifests_with(plugins)))
 }
 
-fn load_options(options: &FileOptions, plugins: &Arc<Plugins>) -> LoadOptions {
+fn load_options(options: &FileOptions, registry: Registry) -> LoadOptions {
     LoadOptions {
-        registry: host::manifests_with(plugins),
+        registry,
         cloud_schema: host::cloud_schema(),
         environment: options.environment.clone(),
         vars: options.variables(),

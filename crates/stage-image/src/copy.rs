@@ -15,7 +15,7 @@ use crate::tree::{Content, Kind, Node, Tree};
 pub(crate) fn layer(workshop: &Workshop, copy: &Copy, site: &Site<'_>) -> Result<Tree, Problem> {
     let files = site.files(&copy.from)?;
     let destination = workshop.expand(&copy.destination, site)?;
-    let sources = sources(workshop, copy, site, files)?;
+    let sources = sources(workshop, copy, site)?;
     let target = Target::new(workshop, &destination, sources.len())?;
     let owner = copy.chown.as_deref().map(|text| workshop.expand(text, site)).transpose()?;
     let owner = owner.map(|text| owner_of(&workshop.tree, &text)).transpose()?;
@@ -52,13 +52,9 @@ pub(crate) fn layer(workshop: &Workshop, copy: &Copy, site: &Site<'_>) -> Result
     Ok(layer)
 }
 
-/// What the instruction copies; an error if a source is nothing in `files`.
-pub(crate) fn sources(
-    workshop: &Workshop,
-    copy: &Copy,
-    site: &Site<'_>,
-    files: &Tree,
-) -> Result<Vec<Found>, Problem> {
+/// What the instruction copies; an error if a source names nothing.
+pub(crate) fn sources(workshop: &Workshop, copy: &Copy, site: &Site<'_>) -> Result<Vec<Found>, Problem> {
+    let files = site.files(&copy.from)?;
     let mut sources = Vec::new();
     for source in &copy.sources {
         match source {

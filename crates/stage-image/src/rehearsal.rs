@@ -54,9 +54,7 @@ fn is_literal(step: &Step) -> bool {
 impl Workshop {
     fn rehearse(&mut self, step: &Step, site: &Site<'_>) -> Result<(), Problem> {
         match &step.op {
-            Op::Copy(copy) if copy.from == Base::Scratch => {
-                copy::sources(self, copy, site, site.context).map(|_| ())
-            }
+            Op::Copy(copy) if copy.from == Base::Scratch => copy::sources(self, copy, site).map(|_| ()),
             Op::Copy(_) => Ok(()),
             Op::Workdir(path) => self.expand(path, site).map(|_| ()).map_err(Problem::from),
             op => self.configure(op, site),

@@ -72,7 +72,7 @@ pub(super) fn plan(stages: usize) -> Plan {
         pipeline: began().pipeline,
         serial: 7,
         configuration: String::new(),
-        target: String::new(),
+        target: None,
         stages: (0..stages).map(stage).collect(),
     }
 }

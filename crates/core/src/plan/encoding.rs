@@ -6,6 +6,7 @@ use pipeline_sdk::{Mode, PipelineId, Redactor, RunId, Value};
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, PlannedStage};
+use crate::run::redacted;
 
 /// The version this program writes and reads.
 const VERSION: u32 = 1;
@@ -38,8 +39,8 @@ struct PlanV1<'a> {
     serial: u64,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     configuration: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "str::is_empty")]
-    target: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<Cow<'a, str>>,
     stages: Cow<'a, [PlannedStage]>,
 }
 
@@ -81,7 +82,7 @@ impl<'a> PlanV1<'a> {
             pipeline: Cow::Borrowed(pipeline),
             serial: *serial,
             configuration: Cow::Borrowed(configuration),
-            target: Cow::Borrowed(target),
+            target: target.as_deref().map(Cow::Borrowed),
             stages: Cow::Borrowed(stages),
         }
     }
@@ -93,11 +94,7 @@ impl Plan {
     /// # Errors
     /// It cannot be represented as JSON.
     pub fn encode(&self, redactor: &Redactor) -> Result<Vec<u8>, PlanError> {
-        let mut plan = redactor.value(serde_json::to_value(PlanV1::of(self))?);
-        if !self.target.is_empty() {
-            // Compared, and no secret, also where a region comes from a variable of the environment.
-            plan["target"] = self.target.as_str().into();
-        }
+        let plan = redacted(serde_json::to_value(PlanV1::of(self))?, self.target.as_deref(), redactor);
         let mut bytes = serde_json::to_vec_pretty(&plan)?;
         bytes.push(b'\n');
         Ok(bytes)
@@ -116,7 +113,7 @@ impl Plan {
             pipeline: pipeline.into_owned(),
             serial,
             configuration: configuration.into_owned(),
-            target: target.into_owned(),
+            target: target.map(Cow::into_owned),
             stages: stages.into_owned(),
         })
     }
@@ -159,7 +156,7 @@ mod tests {
             pipeline: PipelineId { name: "hello".to_owned(), environment: "local".to_owned() },
             serial: 7,
             configuration: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae".to_owned(),
-            target: "account 123456789012, eu-central-1".to_owned(),
+            target: Some("account 123456789012, eu-central-1".to_owned()),
             stages: vec![PlannedStage {
                 name: StageName::new("image").expect("name"),
                 kind: "image".to_owned(),

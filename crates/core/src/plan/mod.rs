@@ -24,8 +24,8 @@ pub struct Plan {
     pub serial: u64,
     /// SHA-256 of the file it was made from, in hexadecimal digits. Empty in a plan of an earlier release.
     pub configuration: String,
-    /// Where it was made, as [`Target::identity`](crate::Target::identity) tells. Empty in a plan of an earlier release.
-    pub target: String,
+    /// Where it was made, as [`Target::identity`](crate::Target::identity) tells. Nothing in a plan of an earlier release.
+    pub target: Option<String>,
     /// The stages; each comes after all it waits for.
     pub stages: Vec<PlannedStage>,
 }

@@ -15,6 +15,7 @@ use crate::journal::{Began, Entry, Inherited, Journal, Prospect};
 use crate::lifecycle::RunState;
 use crate::node::Session;
 use crate::notify::{NamedNotifier, Notifications, NotifyLimits, Unopened};
+use crate::plan::Plan;
 use crate::recorder::RunRecorder;
 use crate::state::{State, encode};
 use crate::store::{Holder, StateLock, StateStore, StoreError, Wait};
@@ -100,9 +101,21 @@ impl Engine {
         cancel: Cancellation,
         wait: Wait<'_>,
     ) -> Result<Run, EngineError> {
+        self.begin_as(command, None, target.into(), cancel, wait).await
+    }
+
+    /// Begins a run for `command`, which applies the plan `saved`, if there is one.
+    pub(super) async fn begin_as(
+        &self,
+        command: RunCommand,
+        saved: Option<&Plan>,
+        target: Target,
+        cancel: Cancellation,
+        wait: Wait<'_>,
+    ) -> Result<Run, EngineError> {
         let notifiers = self.notifiers(command)?;
-        let mut ground = self.take(target.into(), cancel, wait).await?;
-        let run = self.begin_on(&mut ground, command, notifiers).await;
+        let mut ground = self.take(target, cancel, wait).await?;
+        let run = self.begin_on(&mut ground, command, saved, notifiers).await;
         ground.unless_failed(run).await
     }
 
@@ -170,14 +183,23 @@ impl Engine {
         Ok(earlier)
     }
 
-    pub(super) async fn begin_on(
+    /// Whether a run that was cut off has to be undone before another one begins.
+    pub(super) fn is_undone_first(&self, earlier: &Earlier) -> bool {
+        earlier.recovered.prospect(self.pipeline.inner.on_failure) == Prospect::IsUndone
+    }
+
+    async fn begin_on(
         &self,
         ground: &mut Ground,
         command: RunCommand,
+        saved: Option<&Plan>,
         notifiers: Vec<NamedNotifier>,
     ) -> Result<Run, EngineError> {
         let stages = self.pipeline.stages().map(|(name, _)| name.clone()).collect();
         let earlier = self.unfinished(ground).await?;
+        if let Some(saved) = saved {
+            self.check_saved(saved, &ground.state, earlier.as_ref())?;
+        }
         let plain = |ground: &Ground| Start {
             command,
             stages,
@@ -187,8 +209,8 @@ impl Engine {
             last: true,
         };
         let Some(earlier) = earlier else { return self.start(ground, plain(ground), notifiers) };
+        let undone = self.is_undone_first(&earlier);
         if command == RunCommand::Plan {
-            let undone = earlier.recovered.prospect(self.pipeline.inner.on_failure) == Prospect::IsUndone;
             earlier.bring_up_to_date(&mut ground.state);
             let mut run = self.start(ground, plain(ground), notifiers)?;
             run.undone_first = undone.then_some(earlier.run);
@@ -203,7 +225,7 @@ impl Engine {
             ));
             return Ok(run);
         }
-        if earlier.recovered.prospect(self.pipeline.inner.on_failure) == Prospect::IsUndone {
+        if undone {
             self.undo_first(ground, &earlier).await?;
             return self.start(ground, plain(ground), notifiers);
         }

@@ -23,6 +23,7 @@ pub use begin::Engine;
 pub use report::{RunReport, StageReport};
 pub use takeover::Newest;
 pub use target::Target;
+pub(crate) use target::redacted;
 pub(crate) use undo::Deployed;
 pub use undo::Undoing;
 
@@ -266,7 +267,7 @@ impl Run {
             pipeline: self.session.definition.id.clone(),
             serial: self.state.serial,
             configuration: self.session.definition.fingerprint.clone(),
-            target: self.state.target.clone().unwrap_or_default(),
+            target: self.state.target.clone(),
             stages,
         };
         match shared_resources(&plan) {

@@ -105,15 +105,8 @@ mod tests {
     fn refused(stages: Vec<PlannedStage>) -> Vec<String> {
         let pipeline = PipelineId { name: "hello".to_owned(), environment: "local".to_owned() };
         let (run, mode) = (RunId::generate(), Mode::Converge);
-        let plan = Plan {
-            run,
-            mode,
-            pipeline,
-            serial: 0,
-            configuration: String::new(),
-            target: String::new(),
-            stages,
-        };
+        let plan =
+            Plan { run, mode, pipeline, serial: 0, configuration: String::new(), target: None, stages };
         shared_resources(&plan)
             .into_iter()
             .map(|failure| format!("{}: {}", failure.stage, failure.message))

@@ -2,11 +2,11 @@
 
 use pipeline_sdk::{Mode, RunCommand, RunId};
 
-use super::begin::{Engine, Ground};
+use super::begin::Engine;
+use super::takeover::Earlier;
 use super::{EngineError, Run, Target};
 use crate::cancel::Cancellation;
 use crate::config::Definition;
-use crate::journal::Prospect;
 use crate::plan::Plan;
 use crate::state::State;
 use crate::store::Wait;
@@ -25,25 +25,26 @@ impl Engine {
         wait: Wait<'_>,
     ) -> Result<Run, EngineError> {
         let command = if saved.mode == Mode::Destroy { RunCommand::Destroy } else { RunCommand::Run };
-        let notifiers = self.notifiers(command)?;
-        let mut ground = self.take(target.into(), cancel, wait).await?;
-        let begun = match self.check_saved(&ground, saved).await {
-            Ok(()) => self.begin_on(&mut ground, command, notifiers).await,
-            Err(stale) => Err(stale),
-        };
-        ground.unless_failed(begun).await
+        self.begin_as(command, Some(saved), target.into(), cancel, wait).await
     }
 
-    async fn check_saved(&self, ground: &Ground, saved: &Plan) -> Result<(), EngineError> {
+    /// Checks what can be known of `saved` before anything is done about the run that was cut off, if one was.
+    pub(super) fn check_saved(
+        &self,
+        saved: &Plan,
+        state: &State,
+        earlier: Option<&Earlier>,
+    ) -> Result<(), EngineError> {
         let definition = &self.pipeline.inner;
-        let mut state = ground.state.clone();
-        if let Some(earlier) = self.unfinished(ground).await? {
-            if earlier.recovered.prospect(definition.on_failure) == Prospect::IsUndone {
-                return Err(undo_first(earlier.run));
+        match earlier {
+            None => saved.check_origin(definition, state),
+            Some(earlier) if self.is_undone_first(earlier) => Err(undo_first(earlier.run)),
+            Some(earlier) => {
+                let mut state = state.clone();
+                earlier.bring_up_to_date(&mut state);
+                saved.check_origin(definition, &state)
             }
-            earlier.bring_up_to_date(&mut state);
         }
-        saved.check_origin(definition, &state)
     }
 }
 
@@ -86,9 +87,9 @@ impl Plan {
         if self.configuration != definition.fingerprint {
             return stale("the file was changed since the plan was made");
         }
-        let here = state.target.as_deref().unwrap_or_default();
-        if self.target != here {
-            let found = if self.target.is_empty() { "a place that it does not name" } else { &self.target };
+        if self.target != state.target {
+            let found = self.target.as_deref().unwrap_or("a place that it does not name");
+            let here = state.target.as_deref().unwrap_or_default();
             return stale(&format!("the plan is for {found}, and this is {here}"));
         }
         if self.serial != state.serial {

@@ -126,9 +126,12 @@ impl Engine {
         let earlier = match self.unfinished(ground).await? {
             Some(earlier) if !earlier.recovered.is_destruction() => earlier,
             Some(earlier) => return Err(being_removed(&earlier)),
-            None => Earlier::undoable(&self.runs(ground)).await?,
+            None => {
+                let earlier = Earlier::undoable(&self.runs(ground)).await?;
+                self.is_here(ground, earlier.target())?;
+                earlier
+            }
         };
-        self.is_here(ground, earlier.target())?;
         self.undo(ground, &earlier, true, notifiers).await
     }
 
@@ -166,7 +169,7 @@ impl Engine {
             pipeline: ground.state.pipeline.clone(),
             serial: ground.state.serial,
             configuration: run.session.definition.fingerprint.clone(),
-            target: ground.state.target.clone().unwrap_or_default(),
+            target: ground.state.target.clone(),
             stages,
         };
         run.life = run.life.next(RunEvent::Plan)?.next(RunEvent::PlanReady)?;

@@ -7,6 +7,7 @@ use pipeline_sdk::{Inputs, Outputs, PipelineId, Redactor, RunId, StageName};
 use serde::{Deserialize, Serialize};
 
 use super::{StageRecord, State};
+use crate::run::redacted;
 
 /// The version this program writes. It reads this one and all before it.
 const VERSION: u32 = 1;
@@ -108,12 +109,8 @@ pub(crate) fn encode(state: &State, redactor: &Redactor) -> Result<Vec<u8>, Stat
     let mut bytes = if redactor.is_empty() {
         serde_json::to_vec_pretty(&file)?
     } else {
-        let mut value = redactor.value(serde_json::to_value(&file)?);
-        if let Some(target) = &state.target {
-            // Compared, and no secret, also where a region comes from a variable of the environment.
-            value["target"] = target.as_str().into();
-        }
-        serde_json::to_vec_pretty(&value)?
+        let file = redacted(serde_json::to_value(&file)?, state.target.as_deref(), redactor);
+        serde_json::to_vec_pretty(&file)?
     };
     bytes.push(b'\n');
     Ok(bytes)

@@ -199,17 +199,25 @@ async fn a_removal_that_is_killed_anywhere_goes_on() {
     }
 }
 
-/// A run of `PAIR` was killed when it had made `a`; `b` would fail.
-async fn half_done() -> Lab {
+/// A run of `stages` was killed when it had given `a` its value; `before` was run first, and `b` would fail.
+async fn killed_after_a(before: Option<&str>, stages: &str, value: &str) -> Lab {
     for writes in 1.. {
         let lab = Lab::default();
+        if let Some(before) = before {
+            lab.run(before).await;
+        }
         lab.fault("b", Fault::Panic);
-        assert!(lab.until_killed(PAIR, Mode::Converge, &Power::for_writes(writes, true)).await.is_none());
-        if lab.things().contains_key("a") {
+        assert!(lab.until_killed(stages, Mode::Converge, &Power::for_writes(writes, true)).await.is_none());
+        if lab.things().get("a") == Some(&json!(value)) {
             return lab;
         }
     }
     unreachable!("it makes `a` first")
+}
+
+/// A run of `PAIR` was killed when it had made `a`; `b` would fail.
+async fn half_done() -> Lab {
+    killed_after_a(None, PAIR, "default").await
 }
 
 /// Whoever takes over may find that nothing can be planned, and has not looked after anything then.
@@ -256,12 +264,7 @@ async fn a_plan_from_after_a_run_was_cut_off_takes_it_over() {
 /// A plan does not say that another run has to be undone first, so nobody has agreed to that.
 #[tokio::test]
 async fn a_plan_that_would_wait_for_a_rollback_is_refused_and_nothing_is_undone() {
-    let lab = Lab::default();
-    lab.fault("b", Fault::UntilCancelled);
-    let power = Power::for_writes(1000, true);
-    kill_after_wish(&lab, &power).await;
-    let lab = Lab { cancel: Default::default(), ..lab.clone() };
-    lab.fault("b", Fault::None);
+    let lab = killed_after_wish().await;
     let begun = lab.engine(PAIR).begin(RunCommand::Plan, "test", lab.cancel.clone(), Wait::never()).await;
     assert!(begun.unwrap().can_be_saved().is_err(), "a plan that nobody can apply is not worth a file");
     let plan = lab.plan(PAIR, Mode::Converge).await.unwrap();
@@ -342,18 +345,8 @@ async fn a_rollback_by_hand_undoes_one_run_after_the_other() {
 #[tokio::test]
 async fn a_stage_that_left_the_file_after_a_run_was_cut_off_comes_back_as_it_was() {
     let with = |value: &str| PAIR.replace("\"thing\"\n", &format!("\"thing\"\nvalue = \"{value}\"\n"));
-    let lab = 'cut_off: {
-        for writes in 1.. {
-            let lab = Lab::default();
-            lab.run(&with("1")).await;
-            let power = Power::for_writes(writes, true);
-            assert!(lab.until_killed(&with("2"), Mode::Converge, &power).await.is_none());
-            if lab.things()["a"] == json!("2") {
-                break 'cut_off lab;
-            }
-        }
-        unreachable!("it changes `a` first")
-    };
+    let lab = killed_after_a(Some(&with("1")), &with("2"), "2").await;
+    lab.fault("b", Fault::None);
     let without = "[stages.b]\nuses = \"thing\"\nvalue = \"3\"\n";
     assert_eq!(lab.run(without).await.outcome, RunOutcome::Succeeded);
     assert_eq!(lab.things().into_iter().collect::<Vec<_>>(), [("b".to_owned(), json!("3"))]);
@@ -383,8 +376,11 @@ async fn what_was_removed_is_not_brought_back_by_a_rollback() {
     assert!(error.contains("removed everything; `pipeline run` makes it again"), "{error}");
 }
 
-/// Runs `PAIR` until `b` is being applied, tells it to stop, and kills it with nothing written but that wish.
-async fn kill_after_wish(lab: &Lab, power: &Power) {
+/// A run of `PAIR` was told to stop while `b` was being applied, and killed with nothing written but that wish.
+async fn killed_after_wish() -> Lab {
+    let lab = Lab::default();
+    lab.fault("b", Fault::UntilCancelled);
+    let power = Power::for_writes(1000, true);
     let (cancel, applying) = (lab.cancel.clone(), lab.applying.clone());
     let wish = async {
         applying.notified().await;
@@ -395,22 +391,19 @@ async fn kill_after_wish(lab: &Lab, power: &Power) {
         std::future::pending::<()>().await
     };
     tokio::select! {
-        end = lab.until_killed(PAIR, Mode::Converge, power) => assert!(end.is_none(), "{end:?}"),
+        end = lab.until_killed(PAIR, Mode::Converge, &power) => assert!(end.is_none(), "{end:?}"),
         () = wish => unreachable!(),
     }
+    assert!(lab.things().contains_key("a"), "it was killed before it was undone");
+    lab.fault("b", Fault::None);
+    lab.take_log();
+    Lab { cancel: Default::default(), ..lab.clone() }
 }
 
 #[tokio::test]
 async fn a_run_that_is_told_to_stop_and_killed_is_undone_by_the_next() {
-    let lab = Lab::default();
-    lab.fault("b", Fault::UntilCancelled);
-    let power = Power::for_writes(1000, true);
-    kill_after_wish(&lab, &power).await;
-    assert!(lab.things().contains_key("a"), "it was killed before it was undone");
-    let fresh = Lab { cancel: Default::default(), ..lab.clone() };
-    fresh.fault("b", Fault::None);
-    fresh.take_log();
-    assert_eq!(fresh.run(PAIR).await.outcome, RunOutcome::Succeeded);
-    assert_eq!(fresh.take_calls("undo"), ["a"]);
-    assert_eq!(fresh.things()["b"], json!("default"));
+    let lab = killed_after_wish().await;
+    assert_eq!(lab.run(PAIR).await.outcome, RunOutcome::Succeeded);
+    assert_eq!(lab.take_calls("undo"), ["a"]);
+    assert_eq!(lab.things()["b"], json!("default"));
 }
