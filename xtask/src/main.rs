@@ -14,7 +14,8 @@ The project's own commands.
 Usage: cargo xtask COMMAND
 
   test [FILTER]   formatting, lints and all tests; with a FILTER, only tests whose names contain it
-  test --full     the same, the interface of plugins under valgrind, and every case of the fault matrix
+  test --full     the same, the interface of plugins under valgrind, every case of the fault matrix, and
+                  whether the benchmarks still run
   sample          builds the sample app as a static binary, where its Dockerfile expects it
   schema          writes docs/plugin-protocol.schema.json, what hosts and plugins say to each other
   demo            builds the release binary and shows the main job on the embedded cloud

@@ -13,7 +13,8 @@ const DOCKER_TESTS: &str = "docker_";
 pub struct Options {
     /// Only tests whose names contain this, without formatting and lints.
     filter: Option<String>,
-    /// The interface of library plugins under valgrind too, and every case of the fault matrix on the release binary.
+    /// The interface of library plugins under valgrind too, every case of the fault matrix on the release binary, and
+    /// whether the benchmarks that drive it still can.
     full: bool,
 }
 
@@ -66,6 +67,7 @@ pub fn run(options: &Options) -> Result<(), StepError> {
     if options.full {
         memory()?;
         every_fault()?;
+        benchmarks()?;
     }
     match docker {
         Ok(()) => println!("all tests passed, those with Docker too"),
@@ -97,6 +99,11 @@ fn every_fault() -> Result<(), StepError> {
     tests.args(release::PACKAGES).args(plugin).args(["--package", "pipeline-tests", "--test", "faults"]);
     tests.args(["--", "--nocapture"]).env("PIPELINE_FAULTS", "all").env("PIPELINE_BINARY", release::binary());
     shell::run(&mut tests)
+}
+
+/// The benchmarks whose way to the cloud no other test takes, once: their numbers are not judged here.
+fn benchmarks() -> Result<(), StepError> {
+    release::try_out(&["bench", "--rounds", "1", "unchanged", "latency"].map(str::to_owned))
 }
 
 /// Programs that tests call, and that build what is written in C; installed where Docker would be.

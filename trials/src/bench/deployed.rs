@@ -73,6 +73,16 @@ impl Deployed {
             .env("AWS_EC2_METADATA_DISABLED", "true");
     }
 
+    /// A state for files of [`through`], which name the cloud as an account of AWS: what the other state knows belongs
+    /// to the embedded cloud. It is made by a run that finds everything there.
+    pub(super) fn state_through(&self) -> Result<TempDir, StepError> {
+        let folder = || tempfile::tempdir().map_err(StepError::file(std::env::temp_dir()));
+        let (state, files) = (folder()?, folder()?);
+        let file = through(files.path(), self.endpoint()?)?;
+        shell::quiet(self.command(&file, "1").env("PIPELINE_STATE", state.path()))?;
+        Ok(state)
+    }
+
     /// Where its cloud answers AWS calls.
     pub(super) fn endpoint(&self) -> Result<SocketAddr, StepError> {
         balancer::endpoint(&self.cloud)

@@ -40,12 +40,13 @@ pub(super) async fn measure(bench: &Bench, section: &mut Section) -> Result<(), 
 /// `pipeline plan` of the sample as it is deployed.
 async fn unchanged(bench: &Bench, section: &mut Section) -> Result<(), StepError> {
     let deployed = Deployed::start(bench)?;
-    let endpoint = deployed.endpoint()?;
+    let (endpoint, state) = (deployed.endpoint()?, deployed.state_through()?);
     let (mut plans, mut longer, mut calls) = (Vec::new(), Vec::new(), 0);
     for _ in 0..bench.rounds {
         for (delay, taken) in [(DELAY, &mut plans), (LONGER, &mut longer)] {
             let far = Far::start(endpoint, delay).await?;
             let mut command = deployed.subcommand("plan", &far.file, "1");
+            command.env("PIPELINE_STATE", state.path());
             let took = tokio::task::block_in_place(|| timed(&mut command))?;
             taken.push(took);
             calls = far.proxy.messages().len();

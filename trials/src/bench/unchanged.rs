@@ -66,18 +66,15 @@ fn calls_of(command: &mut Command) -> Result<usize, StepError> {
     calls.ok_or_else(|| StepError::Other(format!("the run should have found nothing to do:\n{said}")))
 }
 
-/// Lets a run go through a proxy; the requests that it sent. It names the cloud as an account of AWS, which the state of
-/// the other runs does not belong to, so it has one of its own: made by a run that finds everything there.
+/// Lets a run go through a proxy; the requests that it sent.
 async fn record(deployed: &Deployed, endpoint: SocketAddr) -> Result<Vec<Message>, StepError> {
-    let state = tempfile::tempdir().map_err(StepError::file(std::env::temp_dir()))?;
-    let run = |address| {
-        let folder = tempfile::tempdir().map_err(StepError::file(std::env::temp_dir()))?;
-        let mut command = deployed.command(&through(folder.path(), address)?, "1");
-        tokio::task::block_in_place(|| calls_of(command.env("PIPELINE_STATE", state.path())))
-    };
-    run(endpoint)?;
+    let state = deployed.state_through()?;
     let recorder = Recorder::start(endpoint).await?;
-    run(recorder.address)?;
+    let folder = tempfile::tempdir().map_err(StepError::file(std::env::temp_dir()))?;
+    let file = through(folder.path(), recorder.address)?;
+    let mut command = deployed.command(&file, "1");
+    command.env("PIPELINE_STATE", state.path());
+    tokio::task::block_in_place(|| calls_of(&mut command))?;
     Ok(recorder.messages())
 }
 
