@@ -33,26 +33,29 @@ async fn status(options: &FileOptions) -> Result<Exit, CommandError> {
 pub(crate) fn as_json(status: &LockStatus) -> serde_json::Value {
     match status {
         LockStatus::Free => serde_json::json!({ "held": false }),
-        LockStatus::Held { holder, epoch, lease } => serde_json::json!({
+        LockStatus::Held { holder, epoch, lease, renewed } => serde_json::json!({
             "held": true,
             "holder": holder,
             "epoch": epoch,
             "lease_seconds": lease.map(|lease| lease.as_secs()),
+            "renewed": renewed,
         }),
     }
 }
 
 pub(crate) fn in_words(environment: &str, status: &LockStatus) -> String {
-    let LockStatus::Held { holder, lease, .. } = status else {
+    let LockStatus::Held { holder, lease, renewed, .. } = status else {
         return format!("nobody holds `{environment}`");
     };
     let whom = holder.as_ref().map_or_else(|| "another run".to_owned(), ToString::to_string);
-    match lease {
+    let free = match lease {
         Some(lease) => {
-            format!("`{environment}` is held: {whom}; a run that is gone is waited for {} s", lease.as_secs())
+            let renewed = renewed.map(|at| format!(", which was at {at}")).unwrap_or_default();
+            format!("free {} s after its last renewal{renewed}", lease.as_secs())
         }
-        None => format!("`{environment}` is held: {whom}; free as soon as that process ends"),
-    }
+        None => "free as soon as that process ends".to_owned(),
+    };
+    format!("`{environment}` is held: {whom}; {free}")
 }
 
 async fn take(options: &FileOptions) -> Result<Exit, CommandError> {
@@ -89,16 +92,22 @@ mod tests {
             "since": "2026-11-25T10:00:00Z",
         }))
         .expect("a holder");
-        let held = |lease| LockStatus::Held { holder: Some(holder.clone()), epoch: 3, lease };
+        let held =
+            |lease, renewed| LockStatus::Held { holder: Some(holder.clone()), epoch: 3, lease, renewed };
+        let renewed = "2026-11-25T10:04:07Z".parse().expect("a time");
+        let leased = held(Some(Duration::from_secs(30)), Some(renewed));
         let who = "run 01932d07-4a00-7000-8000-000000000001, process 7 on ci-3, since 2026-11-25T10:00:00Z";
         assert_eq!(
-            in_words("staging", &held(None)),
+            in_words("staging", &held(None, None)),
             format!("`staging` is held: {who}; free as soon as that process ends")
         );
         assert_eq!(
-            in_words("staging", &held(Some(Duration::from_secs(30)))),
-            format!("`staging` is held: {who}; a run that is gone is waited for 30 s")
+            in_words("staging", &leased),
+            format!(
+                "`staging` is held: {who}; free 30 s after its last renewal, which was at 2026-11-25T10:04:07Z"
+            )
         );
+        assert_eq!(as_json(&leased)["renewed"], "2026-11-25T10:04:07Z");
         assert_eq!(as_json(&LockStatus::Free)["held"], false);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pipeline_tests::cloud::eventually;
 
+use crate::bucket::Bucket;
 use crate::place::{Keep, Place};
 
 const LOCKED: i32 = 6;
@@ -65,4 +66,16 @@ fn a_run_that_waits_says_so_and_begins_when_the_other_has_ended() {
     });
     assert!(ended.expect("it ends").success());
     assert!(place.path().join(".pipeline/local/state.json").exists());
+}
+
+#[test]
+fn a_bucket_that_is_not_there_is_not_taken_for_an_empty_one() {
+    let place = Place::new(FILE, Keep::Nowhere(Bucket::new()));
+    for command in
+        [&["run"][..], &["plan"], &["status"], &["history"], &["lock", "status"], &["lock", "break"]]
+    {
+        let said = place.run(command).expect_code(FAILED).stderr;
+        let reason = "The specified bucket does not exist (NoSuchBucket); check that the bucket is there";
+        assert!(said.contains(reason) && !said.contains("<Error>"), "{command:?}: {said}");
+    }
 }

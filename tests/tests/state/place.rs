@@ -15,6 +15,8 @@ use crate::bucket::Bucket;
 pub(crate) enum Keep {
     Folder,
     Bucket(Bucket),
+    /// In a bucket that is not there.
+    Nowhere(Bucket),
 }
 
 pub(crate) struct Place {
@@ -58,6 +60,7 @@ impl Place {
         match &self.keep {
             Keep::Folder => command,
             Keep::Bucket(bucket) => bucket.keeps(command),
+            Keep::Nowhere(bucket) => bucket.is_missed_by(command),
         }
     }
 

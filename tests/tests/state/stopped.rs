@@ -22,6 +22,9 @@ fn a_run_that_slept_through_its_lease_writes_nothing_more() {
         assert!(status.contains(told), "it says what it has changed so far:\n{status}");
     }
 
+    let lock = place.run(&["lock", "status"]).expect_code(0).stdout;
+    assert!(lock.contains("; free 30 s after its last renewal, which was at 2"), "{lock}");
+
     let second = place.run(&["run", "--var", "version=2", "--lock-timeout", "3m"]).expect_code(0);
     assert!(second.stderr.contains("another run holds the environment"), "{}", second.stderr);
     let history = place.ask(&["history", "--json"]);

@@ -13,6 +13,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 
 use super::{JournalError, JournalFile};
 use crate::store::conditional::{Put, put};
+use crate::store::refusal::reason;
 
 /// How many objects are read at once.
 const PARALLEL: usize = 16;
@@ -37,7 +38,7 @@ impl ObjectJournal {
     }
 
     fn failed(&self, action: &'static str, error: &object_store::Error) -> JournalError {
-        JournalError::Io { action, place: self.place(), reason: pipeline_sdk::with_causes(error) }
+        JournalError::Io { action, place: self.place(), reason: reason(error) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a store did not do what it was asked.
 
 use super::Holder;
+use super::refusal::reason;
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +68,8 @@ pub enum StoreError {
     },
     /// The service behind the store refused, or did not answer.
     #[error(
-        "cannot {action} {place}: {source}; check the credentials, the policy of the bucket and the network"
+        "cannot {action} {place}: {}; check that the bucket is there, the credentials, its policy and the network",
+        reason(.source)
     )]
     Service {
         /// What was tried, as a verb: `write`.

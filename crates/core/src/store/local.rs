@@ -194,7 +194,12 @@ fn status(path: &Path) -> Result<LockStatus, StoreError> {
         Err(TryLockError::WouldBlock) => {
             let found = read_lock(&mut file);
             let epoch = found.as_ref().map_or(0, |found| found.epoch);
-            Ok(LockStatus::Held { holder: found.map(|found| found.holder), epoch, lease: None })
+            Ok(LockStatus::Held {
+                holder: found.map(|found| found.holder),
+                epoch,
+                lease: None,
+                renewed: None,
+            })
         }
         Err(TryLockError::Error(error)) => Err(at("lock", path)(error)),
     }

@@ -82,9 +82,12 @@ impl StateStore for MemoryStore {
 
     async fn lock_status(&self, environment: &str) -> Result<LockStatus, StoreError> {
         Ok(self.with(environment, |found| match &found.held {
-            Some((holder, _)) => {
-                LockStatus::Held { holder: Some(holder.clone()), epoch: found.epoch, lease: None }
-            }
+            Some((holder, _)) => LockStatus::Held {
+                holder: Some(holder.clone()),
+                epoch: found.epoch,
+                lease: None,
+                renewed: None,
+            },
             None => LockStatus::Free,
         }))
     }

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use pipeline_sdk::{CancellationToken, RunId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use object::conditional;
+pub(crate) use object::{conditional, refusal};
 
 pub use error::StoreError;
 pub use local::LocalStore;
@@ -71,6 +71,8 @@ pub enum LockStatus {
         /// How long after the holder's last sign of life others may take the lock; `None` if they
         /// may as soon as its process has ended.
         lease: Option<Duration>,
+        /// When that sign was, by the clock of the store; `None` without a lease.
+        renewed: Option<Timestamp>,
     },
 }
 

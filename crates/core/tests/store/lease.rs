@@ -34,8 +34,10 @@ async fn a_lock_is_kept_as_long_as_it_is_renewed() {
     let result = waiter.lock("local", &holder(), Wait::at_most(LEASE * 20, |_| ())).await.map(|_| ());
     assert!(matches!(result, Err(StoreError::Locked { .. })));
     assert!(lock.is_held() && !lock.lost().is_cancelled());
-    let LockStatus::Held { lease, .. } = waiter.lock_status("local").await.unwrap() else { panic!("free") };
+    let status = waiter.lock_status("local").await.unwrap();
+    let LockStatus::Held { lease, renewed, .. } = status else { panic!("free") };
     assert_eq!(lease, Some(LEASE));
+    assert!(renewed.is_some(), "the store dates what it is given");
 }
 
 #[tokio::test(start_paused = true)]

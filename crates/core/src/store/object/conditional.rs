@@ -6,6 +6,8 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
 
+use super::refusal::is_without_bucket;
+
 /// What an object holds.
 pub(crate) struct Found {
     pub(crate) bytes: Bytes,
@@ -22,11 +24,11 @@ pub(crate) enum Put {
     Other(Option<Found>),
 }
 
-/// Reads an object; `None` if there is none.
+/// Reads an object; `None` if there is none. Without the bucket there is an error.
 pub(crate) async fn get(store: &dyn ObjectStore, path: &Path) -> Result<Option<Found>, Error> {
     let result = match store.get(path).await {
         Ok(result) => result,
-        Err(Error::NotFound { .. }) => return Ok(None),
+        Err(error @ Error::NotFound { .. }) if !is_without_bucket(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let version = UpdateVersion { e_tag: result.meta.e_tag.clone(), version: result.meta.version.clone() };

@@ -6,6 +6,7 @@ pub(crate) mod conditional;
 mod held;
 mod lease;
 mod lock_file;
+pub(crate) mod refusal;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use pipeline_sdk::RunId;
@@ -182,9 +184,10 @@ impl StateStore for ObjectStateStore {
         let object = self.object(environment, "lock.json");
         let Some(found) = object.get().await? else { return Ok(LockStatus::Free) };
         let lock = LockFile::read(&object, &found.bytes)?;
-        let lease = Some(lock.life());
+        let (epoch, lease) = (lock.epoch, Some(lock.life()));
+        let renewed = Timestamp::try_from(found.written).ok();
         Ok(match lock.holder {
-            Some(holder) => LockStatus::Held { holder: Some(holder), epoch: lock.epoch, lease },
+            Some(holder) => LockStatus::Held { holder: Some(holder), epoch, lease, renewed },
             None => LockStatus::Free,
         })
     }
