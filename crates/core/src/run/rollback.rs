@@ -100,6 +100,7 @@ fn undone(run: &mut Execution<'_>, index: usize, saver: &mut Saver) {
 
 fn give_up(run: &mut Execution<'_>, index: usize, error: &StageError, left_over: &mut Vec<String>) {
     let node = run.node(index);
+    let begun = run.stages[index].state == StageState::RollingBack;
     let failure = StageFailure::of(&node.name, error);
     let help = failure.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
     let why = format!("{}{help}", failure.message);
@@ -107,9 +108,11 @@ fn give_up(run: &mut Execution<'_>, index: usize, error: &StageError, left_over:
     if done.is_empty() {
         left_over.push(format!("stage `{}`: {why}", node.name));
     }
+    // Which of several side effects a stage has undone before it failed is known to the stage alone.
+    let is_not = if begun && done.len() > 1 { "may not be undone" } else { "is not undone" };
     left_over.extend(done.iter().rev().map(|done| {
         let (remains, what_to_do) = remains(done);
-        format!("stage `{}`: {remains} and is not undone: {why}; {what_to_do}", node.name)
+        format!("stage `{}`: {remains} and {is_not}: {why}; {what_to_do}", node.name)
     }));
     run.stages[index].failure.get_or_insert(failure);
     run.advance(index, StageEvent::UndoFailed);

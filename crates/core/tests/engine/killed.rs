@@ -367,6 +367,20 @@ async fn a_rollback_that_gets_stuck_can_be_repeated() {
     assert!(lab.things().is_empty() && lab.state().await.stages.is_empty());
 }
 
+/// Which of several side effects a stage had undone before it failed, it does not tell.
+#[tokio::test]
+async fn what_may_have_been_undone_is_not_said_to_be_left() {
+    let lab = half_done().await;
+    lab.fault("a", Fault::NoUndo);
+    lab.fault("b", Fault::Early);
+    let stuck = lab.run(&PAIR.replace("\"thing\"\n", "\"thing\"\nvalue = \"new\"\n")).await;
+    assert_eq!(stuck.outcome, RunOutcome::Stuck);
+    insta::assert_snapshot!(stuck.left_over.join("\n"), @r"
+    stage `a`: test:thing a was changed and may not be undone: cannot be undone; the next run puts it right
+    stage `a`: test:thing a was created and may not be undone: cannot be undone; delete it by hand if it is not wanted
+    ");
+}
+
 #[tokio::test]
 async fn what_was_removed_is_not_brought_back_by_a_rollback() {
     let lab = Lab::default();
