@@ -226,8 +226,8 @@ pub(crate) struct HistoryOptions {
     /// Only this run, step by step: its id, or the beginning or end of it.
     pub(crate) run: Option<String>,
     /// How many runs, from the newest.
-    #[arg(long, default_value_t = 20)]
-    pub(crate) limit: usize,
+    #[arg(long, default_value = "20")]
+    pub(crate) limit: NonZeroUsize,
 }
 
 /// `pipeline destroy`

@@ -55,7 +55,8 @@ Exit codes:
    4  failed, and something is left that was not undone
    5  cancelled and rolled back
    6  another run holds the environment
-  10  `plan --detailed-exit-code`: there are changes";
+  10  `plan --detailed-exit-code`: there are changes
+ 130  ended at once by a second signal: `pipeline status` says what is left";
 
 #[cfg(test)]
 mod tests {

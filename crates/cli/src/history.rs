@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use jiff::{Timestamp, Unit};
 use pipeline_core::{
     Entry, JournalError, LockStatus, Newest, Pipeline, Prospect, Record, Recovered, RecoveredStage,
-    RunJournal, RunState, StageState, StateStore, Stop,
+    RunJournal, RunState, StageState, State, StateStore, Stop,
 };
 use pipeline_sdk::{Action, Done, RunCommand, RunId, RunOutcome};
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ async fn try_history(options: &HistoryOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load_where(&options.file)?;
     let store = state::open(&pipeline).await?;
     let environment = &pipeline.id().environment;
+    // Only for whose it is.
+    State::peek(store.as_ref(), pipeline.id()).await?;
     let runs = store.runs(environment).await.map_err(pipeline_core::EngineError::from)?;
     match &options.run {
         Some(wanted) => {
@@ -38,7 +40,7 @@ async fn try_history(options: &HistoryOptions) -> Result<Exit, CommandError> {
             unless_unread(show_timeline(&mut io::stdout().lock(), &journal, options.file.json))?;
         }
         None => {
-            let newest = runs.iter().rev().take(options.limit);
+            let newest = runs.iter().rev().take(options.limit.get());
             let mut told = Vec::new();
             for &id in newest {
                 told.push((id, RunJournal::load(store.as_ref(), environment, id).await));
@@ -119,13 +121,18 @@ fn taken_over_by(told: &[Told], at: usize) -> Option<RunId> {
         let inherits = began.inherits.as_ref()?;
         (inherits.run == run).then_some(*later)
     });
-    heir.or_else(|| fenced_by(told[at].1.as_ref().ok()?))
+    heir.or_else(|| fenced_by(told[at].1.as_ref().ok()?, &told[..at]))
 }
 
-/// The run that looked after this one without inheriting anything: the second destruction goes on with what is left.
-fn fenced_by(journal: &RunJournal) -> Option<RunId> {
+/// The one of `later` runs that looked after this one without inheriting anything: the second destruction goes on with
+/// what is left. One that did not come to a plan looked after nothing.
+fn fenced_by(journal: &RunJournal, later: &[Told]) -> Option<RunId> {
+    let planned = |run: RunId| {
+        let mut later = later.iter().filter_map(|(_, loaded)| loaded.as_ref().ok());
+        later.any(|later| later.run == run && later.recovered.plan.is_some())
+    };
     journal.records.iter().rev().find_map(|record| match &record.entry {
-        Entry::Fence { holder, .. } if holder.run != journal.run => Some(holder.run),
+        Entry::Fence { holder, .. } if planned(holder.run) => Some(holder.run),
         _ => None,
     })
 }
@@ -320,7 +327,7 @@ async fn try_status(options: &FileOptions) -> Result<Exit, CommandError> {
     let store = state::open(&pipeline).await?;
     let environment = &pipeline.id().environment;
     let lock = store.lock_status(environment).await.map_err(pipeline_core::EngineError::from)?;
-    let newest = Newest::of(store.as_ref(), environment).await?;
+    let newest = Newest::of(store.as_ref(), pipeline.id()).await?;
     let mut out = io::stdout().lock();
     unless_unread(if options.json {
         writeln!(out, "{}", status_json(&pipeline, &lock, &newest))
@@ -341,7 +348,9 @@ impl Now {
     fn of(pipeline: &Pipeline, lock: &LockStatus, last: &RunJournal) -> Self {
         match lock {
             LockStatus::Held { holder: Some(holder), .. }
-                if last.recovered.ended.is_none() && began_by(last, holder) =>
+                if last.recovered.ended.is_none()
+                    && began_by(last, holder)
+                    && !crate::lock::is_silent(lock, Timestamp::now()) =>
             {
                 Self::Running
             }
@@ -412,7 +421,7 @@ fn write_status(
     let id = pipeline.id();
     writeln!(out, "{}: {}", id.canonical(), crate::lock::in_words(&id.environment, lock))?;
     if let Some(missing) = newest.missing {
-        writeln!(out, "the journal of run {missing}, which changed the state last, is missing")?;
+        writeln!(out, "the journal of run {missing} is missing, and what is older is not undone without it")?;
     }
     let Some(last) = &newest.journal else {
         if newest.missing.is_some() {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use jiff::Timestamp;
 use pipeline_core::{EngineError, LockStatus};
 
 use crate::arguments::{FileOptions, LockCommand};
@@ -43,6 +44,18 @@ pub(crate) fn as_json(status: &LockStatus) -> serde_json::Value {
     }
 }
 
+/// Whether the holder has not renewed its lease for so long that it must be gone, at `now` of this machine. Its clock may
+/// be ahead of the store's by as much as a lease lives before that is said of a holder that lives; whoever wants the lock
+/// goes by the store's clock alone.
+pub(crate) fn is_silent(status: &LockStatus, now: Timestamp) -> bool {
+    match status {
+        LockStatus::Held { lease: Some(lease), renewed: Some(renewed), .. } => {
+            now.duration_since(*renewed).unsigned_abs() > *lease * 2 && now > *renewed
+        }
+        _ => false,
+    }
+}
+
 pub(crate) fn in_words(environment: &str, status: &LockStatus) -> String {
     let LockStatus::Held { holder, lease, renewed, .. } = status else {
         return format!("nobody holds `{environment}`");
@@ -51,7 +64,12 @@ pub(crate) fn in_words(environment: &str, status: &LockStatus) -> String {
     let free = match lease {
         Some(lease) => {
             let renewed = renewed.map(|at| format!(", which was at {at}")).unwrap_or_default();
-            format!("free {} s after its last renewal{renewed}", lease.as_secs())
+            let gone = if is_silent(status, Timestamp::now()) {
+                ": it is gone, and the next run takes it"
+            } else {
+                ""
+            };
+            format!("free {} s after its last renewal{renewed}{gone}", lease.as_secs())
         }
         None => "free as soon as that process ends".to_owned(),
     };
@@ -104,9 +122,15 @@ mod tests {
         assert_eq!(
             in_words("staging", &leased),
             format!(
-                "`staging` is held: {who}; free 30 s after its last renewal, which was at 2026-11-25T10:04:07Z"
+                "`staging` is held: {who}; free 30 s after its last renewal, which was at 2026-11-25T10:04:07Z: it is \
+                 gone, and the next run takes it"
             )
         );
+        let after = |seconds| renewed + jiff::SignedDuration::from_secs(seconds);
+        for (seconds, gone) in [(-100, false), (0, false), (60, false), (61, true)] {
+            assert_eq!(is_silent(&leased, after(seconds)), gone, "{seconds}");
+        }
+        assert!(!is_silent(&held(None, None), after(1000)), "a lock on local files ends with its process");
         assert_eq!(as_json(&leased)["renewed"], "2026-11-25T10:04:07Z");
         assert_eq!(as_json(&LockStatus::Free)["held"], false);
     }

@@ -51,10 +51,10 @@ pub(crate) async fn outputs(options: &OutputsOptions) -> Exit {
 
 async fn try_outputs(options: &OutputsOptions) -> Result<Exit, CommandError> {
     let pipeline = run::load_where(&options.file)?;
-    let environment = &pipeline.id().environment;
     let store = state::open(&pipeline).await?;
-    let Some(state) = State::peek(store.as_ref(), environment).await? else {
-        eprintln!("nothing was run in the environment `{environment}` yet");
+    let Some(state) = State::peek(store.as_ref(), pipeline.id()).await? else {
+        let place = store.place(&pipeline.id().environment);
+        eprintln!("there are no outputs: no run has saved anything in {place}");
         return Ok(Exit::Failed);
     };
     match write_outputs(&mut io::stdout().lock(), &state, options) {

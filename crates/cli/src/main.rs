@@ -9,6 +9,7 @@ mod lock;
 mod look;
 mod manifest;
 mod plugin;
+mod private;
 mod render;
 mod run;
 mod state;

@@ -23,6 +23,7 @@ use crate::exit::Exit;
 use crate::history;
 use crate::host::{self, Connection, HostError};
 use crate::plugin::PluginCommandError;
+use crate::private;
 use crate::render::{self, JsonLines, Shown, Style, Text};
 use crate::state;
 
@@ -78,7 +79,7 @@ impl CommandError {
             Self::Engine(EngineError::NotUndone { .. }) => Exit::Stuck,
             Self::NoSuchRun { .. }
             | Self::Host(HostError::Value { .. })
-            | Self::State(state::StateError::Place(_))
+            | Self::State(state::StateError::Place(_) | state::StateError::Endpoint(_))
             | Self::UnreadablePlan { .. }
             | Self::Plugin(PluginCommandError::Template(TemplateError::Name(_)))
             | Self::Engine(EngineError::Notifier { input: true, .. }) => Exit::Usage,
@@ -244,7 +245,7 @@ async fn try_run(options: &RunOptions) -> Result<Exit, CommandError> {
 fn save_plan(path: &Path, file: &FileOptions, plan: &Plan, site: &Site) -> Result<(), CommandError> {
     let failed = |source| CommandError::SavedPlan { path: path.to_owned(), source };
     let bytes = plan.encode(site.pipeline.redactor()).map_err(|error| failed(io::Error::other(error)))?;
-    std::fs::write(path, bytes).map_err(failed)?;
+    private::write(path, &bytes).map_err(failed)?;
     if site.json {
         return Ok(());
     }
@@ -380,8 +381,10 @@ impl Site {
 fn keep_elsewhere(report: &RunReport, known: &str) {
     let name = format!("pipeline-emergency-{}.json", report.run);
     let folders = [PathBuf::from("."), std::env::temp_dir()];
-    let written =
-        folders.iter().map(|folder| folder.join(&name)).find(|path| std::fs::write(path, known).is_ok());
+    let written = folders
+        .iter()
+        .map(|folder| folder.join(&name))
+        .find(|path| private::write(path, known.as_bytes()).is_ok());
     let text = match written {
         Some(path) => {
             format!("what the run knows could not be kept where it belongs; it is in {}\n", path.display())

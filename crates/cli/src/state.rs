@@ -10,11 +10,15 @@ use object_store::{CredentialProvider, ObjectStore, RetryConfig};
 use pipeline_aws::{Access, Settings};
 use pipeline_core::{LocalStore, ObjectStateStore, Pipeline, StateStore};
 use pipeline_sdk::StageError;
+use reqwest::Url;
 
 use crate::host::{self, HostError};
 
 /// Says where states are kept, instead of `[pipeline] state`.
 const VARIABLE: &str = "PIPELINE_STATE";
+
+/// Says where S3 is, instead of AWS_ENDPOINT_URL.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL_S3";
 
 /// The scheme of a place in a bucket.
 const S3: &str = "s3://";
@@ -42,6 +46,11 @@ pub(crate) enum StateError {
         /// Why.
         source: object_store::Error,
     },
+    /// The endpoint is no address.
+    #[error(
+        "`{0}` is no endpoint of S3: set AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL to a URL as `https://s3.example.com`"
+    )]
+    Endpoint(String),
     /// There is no region.
     #[error("the state in `{0}`: no AWS region is set; set AWS_REGION, or `region` in the profile")]
     Region(String),
@@ -83,7 +92,9 @@ impl Place {
         let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
         let region = query.map(|query| query.strip_prefix("region=").unwrap_or_default());
         let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if name.is_empty() || region.is_some_and(str::is_empty) {
+        // Stores that are not Amazon's take more than the names that Amazon's does.
+        let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        if name.is_empty() || !is_name(name) || region.is_some_and(str::is_empty) {
             return Err(StateError::Place(text.to_owned()));
         }
         let [name, prefix] = [name, prefix].map(str::to_owned);
@@ -113,7 +124,7 @@ async fn bucket(name: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>,
     let place = || format!("{S3}{name}");
     let access = Access::find(settings).await;
     let region = access.region.clone().ok_or_else(|| StateError::Region(place()))?;
-    let endpoint = std::env::var("AWS_ENDPOINT_URL_S3").ok().or_else(|| access.endpoint_url.clone());
+    let endpoint = endpoint(std::env::var(ENDPOINT).ok(), access.endpoint_url.clone())?;
     let retries = RetryConfig { retry_timeout: PATIENCE, ..RetryConfig::default() };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(name)
@@ -125,6 +136,14 @@ async fn bucket(name: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>,
     }
     let store = builder.build().map_err(|source| StateError::Bucket { place: place(), source })?;
     Ok(Arc::new(store))
+}
+
+/// Where S3 is, if not at AWS: what is set for it alone, or for all services. An empty variable is one that is not set.
+fn endpoint(own: Option<String>, all: Option<String>) -> Result<Option<String>, StateError> {
+    let Some(endpoint) = own.filter(|own| !own.is_empty()).or(all) else { return Ok(None) };
+    let is_url = Url::parse(&endpoint)
+        .is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.host().is_some());
+    if is_url { Ok(Some(endpoint)) } else { Err(StateError::Endpoint(endpoint)) }
 }
 
 /// Hands the keys of AWS's own configuration to the object store.
@@ -167,10 +186,35 @@ mod tests {
         assert_eq!(read("s3://team"), bucket("team", "", None));
         assert_eq!(read("s3://team/shop/eu"), bucket("team", "shop/eu", None));
         assert_eq!(read("s3://team/shop?region=eu-west-1"), bucket("team", "shop", Some("eu-west-1")));
-        for wrong in
-            ["", "s3://", "s3:///prefix", "gs://team/shop", "s3://team?region=", "s3://team?place=eu"]
-        {
+        for wrong in [
+            "",
+            "s3://",
+            "s3:///prefix",
+            "gs://team/shop",
+            "s3://team?region=",
+            "s3://team?place=eu",
+            "s3://te am/x",
+        ] {
             assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_a_url_and_an_empty_one_is_none() {
+        let some = |text: &str| Some(text.to_owned());
+        let found = |own, all| endpoint(own, all).map_err(|error| error.to_string());
+        assert_eq!(found(None, None), Ok(None));
+        assert_eq!(found(some(""), some("http://all:1")), Ok(some("http://all:1")));
+        assert_eq!(
+            found(some("http://127.0.0.1:9000"), some("http://all:1")),
+            Ok(some("http://127.0.0.1:9000"))
+        );
+        for wrong in ["localhost:9000", "127.0.0.1:9000", "garbage", "file:///s3", "http://"] {
+            let said = found(some(wrong), None).expect_err(wrong);
+            assert!(
+                said.starts_with(&format!("`{wrong}` is no endpoint of S3: set AWS_ENDPOINT_URL_S3")),
+                "{said}"
+            );
         }
     }
 }

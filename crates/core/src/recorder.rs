@@ -38,6 +38,8 @@ pub(crate) struct RunRecorder {
     broken: OnceLock<Unrecordable>,
     /// Set once the journal is there, whatever becomes of the machine.
     begun: OnceCell<()>,
+    /// Set once the lock was this run's after its journal was there.
+    confirmed: OnceCell<()>,
 }
 
 impl RunRecorder {
@@ -49,7 +51,15 @@ impl RunRecorder {
         inherited: BTreeMap<StageName, Vec<Done>>,
     ) -> Self {
         let stages = Mutex::new(inherited.into_iter().collect());
-        Self { emitter, lock, journal, stages, broken: OnceLock::new(), begun: OnceCell::new() }
+        Self {
+            emitter,
+            lock,
+            journal,
+            stages,
+            broken: OnceLock::new(),
+            begun: OnceCell::new(),
+            confirmed: OnceCell::new(),
+        }
     }
 
     /// Returns once the journal is durably there, with all that was written until now. A state may name the run only
@@ -58,6 +68,14 @@ impl RunRecorder {
         let Some(journal) = &self.journal else { return Ok(()) };
         let begun = self.begun.get_or_try_init(|| journal.flush()).await;
         begun.copied().map_err(|error| self.breaks(error.into()))
+    }
+
+    /// Writes `entry`, after which something is changed, and returns once that may begin: whoever has broken the lock
+    /// before they could find the journal is found now.
+    pub(crate) async fn write_ahead(&self, entry: Entry) -> Result<(), Unrecordable> {
+        self.write(entry).await?;
+        let confirmed = self.confirmed.get_or_try_init(|| self.lock.confirm()).await;
+        confirmed.copied().map_err(|_| self.breaks(Unrecordable::LockLost))
     }
 
     /// What `stage` did, first to last. An intent without a result has no `after`.
@@ -144,7 +162,7 @@ impl Recorder for RunRecorder {
         let intent = Done { after: None, ..intent };
         let id = self.remember(stage, intent.clone());
         let entry = Entry::Intent { stage: stage.clone(), id, done: intent };
-        self.write(entry).await.map_err(|why| refusal(&why))?;
+        self.write_ahead(entry).await.map_err(|why| refusal(&why))?;
         // Writing it may have taken longer than the lease lasts.
         self.check()?;
         Ok(id)

@@ -6,3 +6,4 @@ mod lock;
 mod many;
 mod place;
 mod stopped;
+mod whose;

@@ -119,5 +119,10 @@ fn append(path: &Path, open: Option<Open>, batch: &[u8]) -> io::Result<Option<Op
 
 fn create(path: &Path) -> io::Result<File> {
     path.parent().map_or(Ok(()), folder::create)?;
-    File::options().create_new(true).read(true).append(true).open(path)
+    let mut options = File::options();
+    options.create_new(true).read(true).append(true);
+    // It holds what the state holds, which only its owner reads.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }

@@ -145,17 +145,11 @@ impl Engine {
         let (state, runs) = futures::join!(ground.lock.load(), self.store.runs(&id.environment));
         ground.runs = runs?;
         let Some(bytes) = state? else { return Ok(()) };
-        ground.state = State::read(self.store.as_ref(), &id.environment, &bytes)?;
-        if ground.state.pipeline != *id {
-            return Err(EngineError::OtherPipeline {
-                environment: id.environment.clone(),
-                found: ground.state.pipeline.canonical(),
-                wanted: id.canonical(),
-            });
-        }
+        ground.state = State::read(self.store.as_ref(), id, &bytes)?;
         let found = ground.state.target.take().filter(|_| !ground.state.stages.is_empty());
         self.is_here(ground, found.as_deref())?;
         ground.state.target = Some(ground.target.identity.clone());
+        ground.state.missing = self.runs(ground).missing();
         Ok(())
     }
 
@@ -268,7 +262,8 @@ impl Engine {
 
     pub(super) fn runs<'a>(&'a self, ground: &'a Ground) -> Runs<'a> {
         let environment = &self.pipeline.inner.id.environment;
-        Runs { store: self.store.as_ref(), environment, ids: &ground.runs, last: ground.state.run }
+        let State { run: last, missing: missed, .. } = ground.state;
+        Runs { store: self.store.as_ref(), environment, ids: &ground.runs, last, missed }
     }
 
     pub(super) fn start(

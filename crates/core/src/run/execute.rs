@@ -363,7 +363,7 @@ impl<'a> Executor<'a> {
     async fn undo_all(&mut self, cause: String, touched: &[usize]) -> Vec<String> {
         self.run.session.emitter.emit(Event::RollbackStarted { cause: cause.clone() });
         // A failure to record it shows in `broken`.
-        let _ = self.run.session.recorder.write(Entry::RollbackStarted { cause }).await;
+        let _ = self.run.session.recorder.write_ahead(Entry::RollbackStarted { cause }).await;
         let left_over = roll_back(&mut self.run, touched, &mut self.saver).await;
         let undone = |&index: &usize| self.run.stages[index].state == StageState::RolledBack;
         let clean = touched.iter().all(undone);

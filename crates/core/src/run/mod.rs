@@ -312,8 +312,19 @@ impl Run {
         if plan.is_empty() {
             return Ok(());
         }
-        let heard = self.session.emitter.required_have_heard().await;
-        heard.map_err(|(name, message)| EngineError::Unheard { name, message })
+        let emitter = &self.session.emitter;
+        let heard = tokio::select! {
+            biased;
+            heard = emitter.required_have_heard() => heard,
+            // One that misses something asks to stop as well.
+            () = self.cancel.requested() => emitter.unheard().map_or(Ok(()), Err),
+        };
+        heard.map_err(|(name, message)| EngineError::Unheard { name, message })?;
+        if self.cancel.is_requested() {
+            emitter.emit(Event::CancelRequested { cause: self.cancel.cause() });
+            return Err(EngineError::Cancelled);
+        }
+        Ok(())
     }
 
     /// Ends the run as `report` says, without the secrets that its errors may hold.
@@ -388,9 +399,10 @@ impl Run {
     }
 
     fn failed_report(&self, error: &EngineError) -> RunReport {
+        let cancelled = matches!(error, EngineError::Cancelled);
         RunReport {
             run: self.session.run,
-            outcome: RunOutcome::Failed,
+            outcome: if cancelled { RunOutcome::Cancelled } else { RunOutcome::Failed },
             stages: Vec::new(),
             outputs: execution::outputs_of(&self.state),
             changes: 0,

@@ -3,7 +3,9 @@
 //! The run that takes over inherits everything that the other one did. It goes on from there, or undoes
 //! it; the journal of the other run is closed with a fence and never written again.
 
-use pipeline_sdk::{Action, Done, Mode, Outputs, Recorded, Redactor, RunCommand, RunId, RunOutcome};
+use pipeline_sdk::{
+    Action, Done, Mode, Outputs, PipelineId, Recorded, Redactor, RunCommand, RunId, RunOutcome,
+};
 
 use super::EngineError;
 use crate::journal::{Began, Inherited, Journal, JournalError, JournalFile, Recovered, RunJournal};
@@ -20,6 +22,8 @@ pub(crate) struct Runs<'a> {
     pub(crate) ids: &'a [RunId],
     /// The one that changed the state last.
     pub(crate) last: Option<RunId>,
+    /// The newest one that was missing before.
+    pub(crate) missed: Option<RunId>,
 }
 
 impl Runs<'_> {
@@ -38,10 +42,11 @@ impl Runs<'_> {
         Ok(loaded)
     }
 
-    /// The run that changed the state last, if its journal is not there any more: somebody moved it out of the way,
-    /// because it was damaged. A state never names a run before that has a journal.
-    fn missing(&self) -> Option<RunId> {
-        self.last.filter(|last| !self.ids.contains(last))
+    /// The newest run that has changed the state and whose journal is not there any more: somebody moved it out of the
+    /// way, because it was damaged. A state never names a run before that has a journal.
+    pub(super) fn missing(&self) -> Option<RunId> {
+        let known = self.last.into_iter().chain(self.missed);
+        known.filter(|run| !self.ids.contains(run)).max()
     }
 
     /// The runs, newest first, down to one that is missing: what was before it is what it looked after, and nothing of
@@ -53,18 +58,32 @@ impl Runs<'_> {
 }
 
 impl State {
-    /// The state of `environment` without its lock: for looking only. `None` before the first save.
+    /// The state of `pipeline` without its lock: for looking only. `None` before the first save.
     ///
     /// # Errors
-    /// It exists and cannot be read.
-    pub async fn peek(store: &dyn StateStore, environment: &str) -> Result<Option<Self>, EngineError> {
-        let bytes = store.peek(environment).await?;
-        bytes.map(|bytes| Self::read(store, environment, &bytes)).transpose()
+    /// It exists and cannot be read, or belongs to another pipeline.
+    pub async fn peek(store: &dyn StateStore, pipeline: &PipelineId) -> Result<Option<Self>, EngineError> {
+        let bytes = store.peek(&pipeline.environment).await?;
+        bytes.map(|bytes| Self::read(store, pipeline, &bytes)).transpose()
     }
 
-    /// What `store` has given for `environment`.
-    pub(super) fn read(store: &dyn StateStore, environment: &str, bytes: &[u8]) -> Result<Self, EngineError> {
-        Self::decode(bytes).map_err(|source| EngineError::State { place: store.place(environment), source })
+    /// What `store` has given for the environment of `pipeline`.
+    pub(super) fn read(
+        store: &dyn StateStore,
+        pipeline: &PipelineId,
+        bytes: &[u8],
+    ) -> Result<Self, EngineError> {
+        let environment = &pipeline.environment;
+        let failed = |source| EngineError::State { place: store.place(environment), source };
+        let state = Self::decode(bytes).map_err(failed)?;
+        if state.pipeline == *pipeline {
+            return Ok(state);
+        }
+        Err(EngineError::OtherPipeline {
+            environment: environment.clone(),
+            found: state.pipeline.canonical(),
+            wanted: pipeline.canonical(),
+        })
     }
 }
 
@@ -73,19 +92,21 @@ impl State {
 pub struct Newest {
     /// The newest run, unless it did not come to a plan and one before it is unfinished.
     pub journal: Option<RunJournal>,
-    /// The run that changed the state last, if its journal is not there any more. What was before it is not told
-    /// about: it was looked after.
+    /// The newest run that has changed the state and whose journal is not there any more. What was before it is not
+    /// told about: it was looked after.
     pub missing: Option<RunId>,
 }
 
 impl Newest {
-    /// Reads the state of `environment` and as many journals as it takes, without the lock: for looking only.
+    /// Reads the state of `pipeline` and as many journals as it takes, without the lock: for looking only.
     ///
     /// # Errors
-    /// The state or a journal cannot be read.
-    pub async fn of(store: &dyn StateStore, environment: &str) -> Result<Self, EngineError> {
-        let (state, ids) = futures::join!(State::peek(store, environment), store.runs(environment));
-        let runs = Runs { store, environment, ids: &ids?, last: state?.and_then(|state| state.run) };
+    /// The state or a journal cannot be read, or the state belongs to another pipeline.
+    pub async fn of(store: &dyn StateStore, pipeline: &PipelineId) -> Result<Self, EngineError> {
+        let environment = &pipeline.environment;
+        let (state, ids) = futures::join!(State::peek(store, pipeline), store.runs(environment));
+        let (last, missed) = state?.map_or((None, None), |state| (state.run, state.missing));
+        let runs = Runs { store, environment, ids: &ids?, last, missed };
         let mut newest = None;
         for run in runs.newest_first() {
             let journal = runs.load(run).await?;
@@ -148,14 +169,21 @@ impl Earlier {
                 continue;
             }
             if earlier.recovered.is_destruction() {
-                return Err(EngineError::NothingToUndo(format!(
-                    "the last run, {run}, removed everything; `pipeline run` makes it again"
-                )));
+                let what = match outcome {
+                    Some(RunOutcome::Stuck) => {
+                        "did not remove everything; `pipeline destroy` goes on with it, and `pipeline run` makes what \
+                         is missing again"
+                    }
+                    _ => "removed everything; `pipeline run` makes it again",
+                };
+                return Err(EngineError::NothingToUndo(format!("the last run, {run}, {what}")));
             }
             return Ok(earlier);
         }
         Err(EngineError::NothingToUndo(match runs.missing() {
-            Some(run) => format!("the journal of run {run}, which made what is there, is missing"),
+            Some(run) => {
+                format!("the journal of run {run} is missing, and what is older is not undone without it")
+            }
             None => "no run has left anything that could be undone".to_owned(),
         }))
     }
@@ -285,15 +313,16 @@ mod tests {
         for _ in 0..3 {
             ids.push(RunId::generate().after(ids[ids.len() - 1]));
         }
-        let runs = |ids: &[RunId], last| {
-            let runs = Runs { store: &store, environment: "local", ids, last };
+        let runs = |ids: &[RunId], last, missed| {
+            let runs = Runs { store: &store, environment: "local", ids, last, missed };
             (runs.newest_first().collect::<Vec<_>>(), runs.missing())
         };
         let backwards = |ids: &[RunId]| ids.iter().rev().copied().collect::<Vec<_>>();
-        assert_eq!(runs(&ids, None), (backwards(&ids), None));
-        assert_eq!(runs(&ids, Some(ids[1])), (backwards(&ids), None));
+        assert_eq!(runs(&ids, None, None), (backwards(&ids), None));
+        assert_eq!(runs(&ids, Some(ids[1]), Some(ids[0])), (backwards(&ids), None));
         let rest = [ids[0], ids[2], ids[3]];
-        assert_eq!(runs(&rest, Some(ids[1])), (vec![ids[3], ids[2]], Some(ids[1])));
-        assert_eq!(runs(&ids[..2], Some(ids[3])), (vec![], Some(ids[3])));
+        assert_eq!(runs(&rest, Some(ids[1]), None), (vec![ids[3], ids[2]], Some(ids[1])));
+        assert_eq!(runs(&rest, Some(ids[3]), Some(ids[1])), (vec![ids[3], ids[2]], Some(ids[1])));
+        assert_eq!(runs(&ids[..2], Some(ids[3]), None), (vec![], Some(ids[3])));
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct StateV1<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target: Option<Cow<'a, str>>,
     run: Option<RunId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missing: Option<RunId>,
     stages: BTreeMap<Cow<'a, StageName>, StageV1<'a>>,
 }
 
@@ -66,6 +68,7 @@ impl<'a> StateV1<'a> {
             serial: state.serial,
             target: state.target.as_deref().map(Cow::Borrowed),
             run: state.run,
+            missing: state.missing,
             stages: stages.collect(),
         }
     }
@@ -78,6 +81,7 @@ impl<'a> StateV1<'a> {
             serial: self.serial,
             target: self.target.map(Cow::into_owned),
             run: self.run,
+            missing: self.missing,
             stages: stages.collect(),
         }
     }
@@ -142,6 +146,13 @@ mod tests {
         assert_eq!(decode(&bytes).expect("reads").target, state.target, "a region is no secret here");
     }
 
+    #[test]
+    fn a_run_whose_journal_is_missing_stays_known() {
+        let state = State { missing: Some(RunId::generate()), ..example() };
+        let bytes = encode(&state, &Redactor::default()).expect("encodes");
+        assert_eq!(decode(&bytes).expect("reads"), state);
+    }
+
     const GOLDEN: &str = include_str!("../../tests/golden/state-v1.json");
 
     fn example() -> State {
@@ -163,6 +174,7 @@ mod tests {
             serial: 7,
             target: None,
             run: RunId::parse("01932d07-4a00-7000-8000-000000000001"),
+            missing: None,
             stages: [
                 (name("registry"), record(json!(true), Vec::new())),
                 (name("second"), record(json!({ "$secret": "${{ env.SCAN }}" }), vec![name("registry")])),

@@ -21,6 +21,9 @@ pub struct State {
     pub target: Option<String>,
     /// The run that last changed something.
     pub run: Option<RunId>,
+    /// The newest run whose journal was missing when a later one began: what is older was looked after by it, and is
+    /// neither gone on with nor undone any more.
+    pub missing: Option<RunId>,
     /// The stages that exist in the world.
     pub stages: BTreeMap<StageName, StageRecord>,
 }
@@ -41,7 +44,7 @@ pub struct StageRecord {
 impl State {
     /// The state of an environment in which nothing exists.
     pub fn empty(pipeline: PipelineId) -> Self {
-        Self { pipeline, serial: 0, target: None, run: None, stages: BTreeMap::new() }
+        Self { pipeline, serial: 0, target: None, run: None, missing: None, stages: BTreeMap::new() }
     }
 
     /// Puts what is known of a stage in the place of what was known of it.

@@ -114,6 +114,13 @@ impl StateLock for LocalLock {
         self.file().is_some()
     }
 
+    async fn confirm(&self) -> Result<(), StoreError> {
+        if self.is_held() {
+            return Ok(());
+        }
+        Err(StoreError::Lost { environment: self.environment.clone(), by: None })
+    }
+
     fn lost(&self) -> CancellationToken {
         self.lost.clone()
     }

@@ -155,6 +155,13 @@ impl StateLock for MemoryLock {
         self.store.with(&self.environment, |found| self.holds(found))
     }
 
+    async fn confirm(&self) -> Result<(), StoreError> {
+        if self.is_held() {
+            return Ok(());
+        }
+        Err(StoreError::Lost { environment: self.environment.clone(), by: None })
+    }
+
     fn lost(&self) -> CancellationToken {
         self.lost.clone()
     }

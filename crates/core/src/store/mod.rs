@@ -163,6 +163,14 @@ pub trait StateLock: Send + Sync {
     /// Never touches the store. Once `false`, it stays so.
     fn is_held(&self) -> bool;
 
+    /// Returns once the store itself has said that the lock is still this run's. A run asks once it can be found, with
+    /// its journal durably there, and before its first side effect: whoever breaks the lock before that leaves nothing
+    /// to others by which they could keep this run from going on.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`]: it is not, or cannot be told for longer than it lives.
+    async fn confirm(&self) -> Result<(), StoreError>;
+
     /// Cancelled when the lock is lost: taken by somebody else, or not renewed for too long.
     fn lost(&self) -> CancellationToken;
 

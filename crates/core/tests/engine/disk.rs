@@ -59,6 +59,9 @@ impl<D: Disk> StateLock for OnDisk<Box<dyn StateLock>, D> {
     fn lost(&self) -> CancellationToken {
         self.0.lost()
     }
+    async fn confirm(&self) -> Result<(), StoreError> {
+        self.0.confirm().await
+    }
     async fn release(&self) -> Result<(), StoreError> {
         self.0.release().await
     }

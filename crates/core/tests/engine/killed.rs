@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
+use object_store::memory::InMemory;
 use pipeline_core::{
-    Engine, EngineError, Entry, Holder, Journal, JournalError, JournalFile, RunReport, StateLock, StateStore,
-    StoreError, Wait,
+    Engine, EngineError, Entry, Holder, Journal, JournalError, JournalFile, ObjectStateStore, RunReport,
+    StateLock, StateStore, StoreError, Wait,
 };
 use pipeline_sdk::{Event, Mode, Redactor, RunCommand, RunId, RunOutcome, async_trait, json};
 use proptest::prelude::*;
@@ -340,6 +341,48 @@ async fn a_rollback_by_hand_undoes_one_run_after_the_other() {
     assert!(lab.things().is_empty() && lab.state().await.stages.is_empty());
     let nothing = lab.rollback(&with("2")).await.unwrap_err();
     assert!(matches!(nothing, EngineError::NothingToUndo(_)), "{nothing}");
+}
+
+/// A run that waits for its user has no journal yet, in which another one could keep it from going on.
+#[tokio::test]
+async fn a_run_whose_lock_was_broken_before_its_first_change_changes_nothing() {
+    let lab = Lab::default();
+    let store = Arc::new(ObjectStateStore::new(Arc::new(InMemory::new()), "team"));
+    let engine = Engine::new(lab.pipeline(PAIR), lab.registry(), store.clone(), Arc::new(|_| ()));
+    let begun = engine.begin(RunCommand::Run, "test", lab.cancel.clone(), Wait::never()).await;
+    let mut run = begun.unwrap();
+    let plan = run.plan(Mode::Converge).await.unwrap();
+    store.break_lock("local").await.unwrap().expect("it was held");
+    let report = run.apply(plan).await;
+    assert!(report.error.as_ref().unwrap().contains("the lock of the environment was lost"), "{report:?}");
+    assert!(lab.things().is_empty());
+}
+
+/// Whoever moves a damaged journal away gives up what is older, for good: undoing that would leave out what the missing
+/// run did to it.
+#[tokio::test]
+async fn nothing_older_than_a_missing_journal_is_undone_after_later_runs_either() {
+    let lab = Lab::default();
+    let with = |value: &str| PAIR.replace("\"thing\"\n", &format!("\"thing\"\nvalue = \"{value}\"\n"));
+    for value in ["1", "2"] {
+        lab.run(&with(value)).await;
+    }
+    let missing = lab.state().await.run.unwrap();
+    let mut journal = StateStore::journal(&lab.store, "local", missing);
+    journal.read().await.unwrap();
+    journal.truncate(0).await.unwrap();
+    let refused = async |value: &str| {
+        let refused = lab.rollback(&with(value)).await.unwrap_err().to_string();
+        assert!(refused.contains(&format!("the journal of run {missing} is missing")), "{refused}");
+    };
+    refused("2").await;
+    lab.run(&with("3")).await;
+    assert_eq!(lab.rollback(&with("3")).await.unwrap().outcome, RunOutcome::Succeeded);
+    refused("2").await;
+    lab.fault("b", Fault::Early);
+    assert_eq!(lab.run(&with("4")).await.outcome, RunOutcome::RolledBack);
+    refused("4").await;
+    assert!(lab.things().values().eq([&json!("2"), &json!("2")]), "{:?}", lab.things());
 }
 
 #[tokio::test]

@@ -141,6 +141,20 @@ async fn nothing_is_changed_that_a_required_notifier_does_not_hear_of() {
     assert!(!heard.lock().unwrap().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_for_a_required_notifier_can_be_stopped() {
+    let text = format!("{TEXT}required = true\n");
+    let (lab, _) = lab(Manner::Slow);
+    let report = tokio::join!(lab.run(&text), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        lab.cancel.request("SIGINT");
+    })
+    .0;
+    assert_eq!((report.outcome, report.changes), (RunOutcome::Cancelled, 0));
+    assert!(lab.take_events().iter().any(|event| matches!(event, Event::CancelRequested { .. })));
+    assert!(lab.world.lock().unwrap().things.is_empty());
+}
+
 #[tokio::test]
 async fn a_run_ends_and_is_undone_when_a_required_notifier_misses_something() {
     let text = format!("{TEXT}required = true\n");

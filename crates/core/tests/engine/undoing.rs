@@ -213,8 +213,8 @@ async fn what_was_before_a_run_without_its_journal_is_not_told_as_the_last() {
     let lab = Lab::default();
     lab.run(CHAIN).await;
     lab.run(&CHAIN.replace("uses = \"thing\"", "uses = \"thing\"\nvalue = \"new\"")).await;
-    let last = lab.state().await.run.expect("a run");
-    let newest = Newest::of(&lab.store, "local").await.expect("readable");
+    let (last, id) = (lab.state().await.run.expect("a run"), lab.state().await.pipeline);
+    let newest = Newest::of(&lab.store, &id).await.expect("readable");
     assert_eq!((newest.journal.map(|journal| journal.run), newest.missing), (Some(last), None));
     let mut journal = StateStore::journal(&lab.store, "local", last);
     let first_line = journal
@@ -225,11 +225,11 @@ async fn what_was_before_a_run_without_its_journal_is_not_told_as_the_last() {
         .next()
         .map(<[u8]>::len);
     journal.truncate(first_line.expect("a line") as u64).await.expect("cut");
-    let damaged = Newest::of(&lab.store, "local").await.unwrap_err().to_string();
+    let damaged = Newest::of(&lab.store, &id).await.unwrap_err().to_string();
     let said = "the journal is damaged: the state tells of what the run did, and nothing of that is in it. Move the journal \
                 out of the way";
     assert!(damaged.contains(said), "{damaged}");
     journal.truncate(0).await.expect("emptied");
-    let newest = Newest::of(&lab.store, "local").await.expect("readable");
+    let newest = Newest::of(&lab.store, &id).await.expect("readable");
     assert_eq!((newest.journal.map(|journal| journal.run), newest.missing), (None, Some(last)));
 }

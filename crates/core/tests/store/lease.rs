@@ -110,6 +110,30 @@ async fn a_lock_that_is_broken_is_noticed_by_who_held_it() {
     assert_eq!(second.epoch(), 2);
 }
 
+/// Until a run has a journal, nobody can keep it from going on but the store itself.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_was_broken_is_not_confirmed() {
+    let network = Flaky::new();
+    let lock = store(&network).try_lock("local", &holder()).await.unwrap();
+    lock.confirm().await.unwrap();
+    network.fail(&[Fault::Refused, Fault::Refused]);
+    lock.confirm().await.unwrap();
+    let new = holder();
+    store(&network).break_lock("local").await.unwrap();
+    let _second = store(&network).try_lock("local", &new).await.unwrap();
+    assert!(lock.is_held(), "it cannot know yet");
+    match lock.confirm().await {
+        Err(StoreError::Lost { by, .. }) => assert_eq!(by, Some(new)),
+        other => panic!("{other:?}"),
+    }
+    assert!(!lock.is_held() && lock.lost().is_cancelled());
+    let one = network.other();
+    store(&network).break_lock("local").await.unwrap();
+    let third = store(&one).try_lock("local", &holder()).await.unwrap();
+    one.cut(true);
+    assert!(third.confirm().await.is_err(), "a store that is silent for as long as the lease lives");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_is_dropped_is_given_back() {
     let network = Flaky::new();

@@ -97,6 +97,10 @@ impl StateLock for ObjectLock {
         !self.lease.left().is_zero()
     }
 
+    async fn confirm(&self) -> Result<(), StoreError> {
+        self.lease.confirm().await
+    }
+
     fn lost(&self) -> CancellationToken {
         self.lease.lost()
     }

@@ -123,18 +123,40 @@ impl Lease {
         let pause = self.life / RENEWALS;
         loop {
             sleep(pause).await;
-            // A request that is given up may still arrive; the next one finds that.
-            let mut result = timeout(pause, self.renew()).await;
-            while !matches!(result, Ok(Ok(_))) {
-                tracing::warn!(environment = self.environment, "the lock could not be renewed");
-                sleep(pause / 4).await;
-                result = timeout(pause, self.renew()).await;
-            }
-            if let Ok(Ok(Renewal::Taken(by))) = result {
-                *self.taken_by.lock().unwrap_or_else(PoisonError::into_inner) = by;
+            if !self.renew_at_last(pause).await {
                 return;
             }
         }
+    }
+
+    /// Renews it, however often that takes; `false` if somebody else has the lock.
+    async fn renew_at_last(&self, pause: Duration) -> bool {
+        loop {
+            // A request that is given up may still arrive; the next one finds that.
+            match timeout(pause, self.renew()).await {
+                Ok(Ok(Renewal::Renewed)) => return true,
+                Ok(Ok(Renewal::Taken(by))) => {
+                    *self.taken_by.lock().unwrap_or_else(PoisonError::into_inner) = by;
+                    return false;
+                }
+                _ => tracing::warn!(environment = self.environment, "the lock could not be renewed"),
+            }
+            sleep(pause / 4).await;
+        }
+    }
+
+    /// Renews it at once.
+    pub(super) async fn confirm(&self) -> Result<(), StoreError> {
+        let renewed = tokio::select! {
+            biased;
+            () = self.lost.cancelled() => false,
+            renewed = self.renew_at_last(self.life / RENEWALS) => renewed,
+        };
+        if renewed {
+            return Ok(());
+        }
+        self.lost.cancel();
+        Err(self.why_lost())
     }
 
     async fn renew(&self) -> Result<Renewal, StoreError> {
