@@ -369,7 +369,7 @@ impl Now {
 
     fn advice(self, last: &RunJournal) -> &'static str {
         match self {
-            Self::Left(Prospect::GoesOn) if last.recovered.is_destruction() => {
+            Self::Left(Prospect::Over | Prospect::GoesOn) if last.recovered.is_destruction() => {
                 "`pipeline destroy` goes on with it; `pipeline run` makes everything again"
             }
             Self::Left(Prospect::GoesOn) if redeployed(last).is_some() => {
@@ -379,7 +379,10 @@ impl Now {
             Self::Left(Prospect::IsUndone) => {
                 "`pipeline rollback` finishes undoing it; `pipeline run` does that first as well"
             }
-            _ => "`pipeline history` lists all runs",
+            Self::Left(Prospect::Over) => {
+                "`pipeline run` goes on from what is there; `pipeline rollback` undoes what it left"
+            }
+            Self::Running => "`pipeline history` lists all runs",
         }
     }
 }
@@ -444,7 +447,8 @@ fn write_status(
         writeln!(out, "  left over: {line}")?;
     }
     if now == Now::Left(Prospect::Over) {
-        return Ok(());
+        let stuck = ending.is_some_and(|ending| ending.outcome == RunOutcome::Stuck);
+        return if stuck { writeln!(out, "{}", now.advice(last)) } else { Ok(()) };
     }
     let width = last.recovered.stages.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
     for (name, stage) in &last.recovered.stages {

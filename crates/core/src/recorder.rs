@@ -145,6 +145,15 @@ impl RunRecorder {
         done.len() as u64 - 1
     }
 
+    /// Takes an intent back whose side effect does not begin, unless its stage has others that count on their places.
+    fn forget(&self, stage: &StageName, id: u64) {
+        if let Some(done) = self.stages().get_mut(stage)
+            && done.len() as u64 == id + 1
+        {
+            done.pop();
+        }
+    }
+
     /// Fails if a side effect may not begin.
     fn check(&self) -> Result<(), StageError> {
         self.broken().map_or(Ok(()), |why| Err(refusal(why)))
@@ -162,9 +171,12 @@ impl Recorder for RunRecorder {
         let intent = Done { after: None, ..intent };
         let id = self.remember(stage, intent.clone());
         let entry = Entry::Intent { stage: stage.clone(), id, done: intent };
-        self.write_ahead(entry).await.map_err(|why| refusal(&why))?;
+        let written = self.write_ahead(entry).await.map_err(|why| refusal(&why));
         // Writing it may have taken longer than the lease lasts.
-        self.check()?;
+        if let Err(refused) = written.and_then(|()| self.check()) {
+            self.forget(stage, id);
+            return Err(refused);
+        }
         Ok(id)
     }
 

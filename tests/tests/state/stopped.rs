@@ -1,11 +1,33 @@
 //! A run that is stopped for longer than its lease lives, and goes on as if nothing had happened.
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::bucket::Bucket;
 use crate::place::{Keep, Place, finish};
 
+const FAILED: i32 = 1;
 const STUCK: i32 = 4;
+
+#[test]
+fn a_run_that_could_not_plan_is_not_said_to_have_looked_after_another() {
+    let place = Place::sample(Keep::Folder);
+    let _ = place.run(&["run"]).expect_code(0);
+    let killed = place.spawn_until("deployment", &["run", "--var", "version=2"]);
+    let pid = Pid::from_raw(killed.id().try_into().expect("a process")).expect("a process");
+    kill_process(pid, Signal::KILL).expect("killed");
+    drop(finish(killed));
+    let file = place.path().join("pipeline.toml");
+    let good = std::fs::read_to_string(&file).expect("the sample");
+    std::fs::write(&file, good.replace("[stages.dns]", "[stages.name]")).expect("written");
+    let _ = place.run(&["run", "--var", "version=2"]).expect_code(FAILED);
+    let heir = |history: &Value| history[1]["taken_over_by"].clone();
+    assert_eq!(heir(&place.ask(&["history", "--json"])), Value::Null);
+    std::fs::write(&file, good).expect("written");
+    let _ = place.run(&["run", "--var", "version=2"]).expect_code(0);
+    let history = place.ask(&["history", "--json"]);
+    assert_eq!(history[2]["taken_over_by"], history[0]["run"]);
+}
 
 #[test]
 fn a_run_that_slept_through_its_lease_writes_nothing_more() {

@@ -121,8 +121,10 @@ fn give_up(run: &mut Execution<'_>, index: usize, error: &StageError, left_over:
 /// What is left when a run may do nothing more: the next one looks after it.
 pub(super) fn unknown(run: &Execution<'_>, touched: &[usize]) -> Vec<String> {
     let left = touched.iter().filter(|&&index| run.stages[index].state != StageState::RolledBack);
-    left.map(|&index| format!("stage `{}` is not undone yet: run `pipeline` again", run.node(index).name))
-        .collect()
+    left.map(|&index| {
+        format!("stage `{}` is not undone yet: the next run looks after it", run.node(index).name)
+    })
+    .collect()
 }
 
 /// How a stage of `mode` is undone. One that is removed, and did something else before in a run that this one took over,

@@ -10,7 +10,9 @@ use pipeline_sdk::{CancellationToken, RunId, async_trait};
 #[async_trait]
 pub(crate) trait Disk: Clone + Send + Sync + 'static {
     /// Saves `state`, or not.
-    async fn save(&self, lock: &dyn StateLock, state: Vec<u8>) -> Result<(), StoreError>;
+    async fn save(&self, lock: &dyn StateLock, state: Vec<u8>) -> Result<(), StoreError> {
+        lock.save(state).await
+    }
 
     /// Appends `batch`, or not.
     async fn append(&self, journal: &mut dyn JournalFile, batch: Bytes) -> Result<(), JournalError> {

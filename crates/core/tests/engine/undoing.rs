@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use pipeline_core::{Engine, Newest, StateLock, StateStore, StoreError};
+use bytes::Bytes;
+use pipeline_core::{Engine, JournalError, JournalFile, Newest, StateLock, StateStore, StoreError};
 use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, async_trait};
 
 use crate::disk::{Disk, OnDisk};
@@ -156,6 +157,32 @@ impl Disk for FullDisk {
         let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
         Err(StoreError::Io { action: "write", place: "state.json".to_owned(), source })
     }
+}
+
+/// A disk on which not even the first record of a journal fits.
+#[derive(Clone)]
+struct NoJournal;
+
+#[async_trait]
+impl Disk for NoJournal {
+    async fn append(&self, _journal: &mut dyn JournalFile, _batch: Bytes) -> Result<(), JournalError> {
+        let (action, place, reason) = ("write", "a.journal".to_owned(), "no space".to_owned());
+        Err(JournalError::Io { action, place, reason })
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_could_record_nothing_has_changed_nothing_and_says_so() {
+    let lab = Lab::default();
+    let store = Arc::new(OnDisk(lab.store.clone(), NoJournal));
+    let engine = Engine::new(lab.pipeline(CHAIN), lab.registry(), store, Arc::new(|_| ()));
+    let wait = pipeline_core::Wait::never();
+    let mut run = engine.begin(RunCommand::Run, "test", lab.cancel.clone(), wait).await.unwrap();
+    let plan = run.plan(Mode::Converge).await.unwrap();
+    let report = run.apply(plan).await;
+    assert_eq!((report.outcome, report.left_over.as_slice()), (RunOutcome::Failed, &[][..]));
+    assert!(report.error.unwrap().contains("no space") && report.emergency.is_some());
+    assert!(lab.things().is_empty());
 }
 
 #[tokio::test]

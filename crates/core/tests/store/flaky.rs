@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     AskedAgain,
     /// The server refuses.
     Refused,
+    /// The server refuses since another request for the same object is under way.
+    Conflict,
     /// It takes this many milliseconds before it is written, whether or not anybody still waits.
     Late(u64),
 }
@@ -120,6 +122,9 @@ impl Flaky {
         let fault = self.next_fault();
         if fault == Fault::Refused {
             return Err(failed("slow down"));
+        }
+        if fault == Fault::Conflict {
+            return Err(Error::AlreadyExists { path: location.to_string(), source: "conflict".into() });
         }
         if let Fault::Late(millis) = fault {
             sleep(Duration::from_millis(millis)).await;

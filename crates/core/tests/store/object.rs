@@ -101,8 +101,8 @@ async fn the_writer_of_a_journal_believes_its_own_success_and_finds_a_fence() {
     let open = |network: &Flaky| Box::new(ObjectJournal::new(Arc::new(network.clone()), folder.into()));
     let fence = |epoch| (epoch, Holder::this_process(run));
     let journal = Journal::create(open(&network), run, Redactor::default()).unwrap();
-    for fault in [Fault::AskedAgain, Fault::AnswerLost, Fault::None] {
-        network.fail(&[fault]);
+    for faults in [&[Fault::AskedAgain][..], &[Fault::AnswerLost], &[Fault::Conflict, Fault::Conflict], &[]] {
+        network.fail(faults);
         journal.append(Entry::CancelRequested { cause: "SIGINT".to_owned() }).await.unwrap();
     }
     // The old writer's request is under way while the new one reads, and comes before its fence.
@@ -114,11 +114,11 @@ async fn the_writer_of_a_journal_believes_its_own_success_and_finds_a_fence() {
         tokio::join!(late, Journal::resume(open(&other), run, Redactor::default(), fence(2)));
     late.unwrap();
     let (_, reading) = resumed.unwrap();
-    assert_eq!(reading.records.len(), 5, "nothing that was told to be durable is lost");
+    assert_eq!(reading.records.len(), 6, "nothing that was told to be durable is lost");
     let error = journal.append(Entry::CancelRequested { cause: "stale".to_owned() }).await.unwrap_err();
     assert!(matches!(error, JournalError::Fenced { .. }), "{error}");
     let listed = network.list_with_delimiter(Some(&folder.into())).await.unwrap();
-    assert_eq!(listed.objects.len(), 5);
+    assert_eq!(listed.objects.len(), 6);
 }
 
 #[tokio::test(start_paused = true)]

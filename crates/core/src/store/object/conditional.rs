@@ -1,12 +1,20 @@
 //! Writing an object only if it is still what one has read.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
 
 use super::refusal::is_without_bucket;
+
+/// How often a write is repeated that was refused beside another one, of which nothing is there: S3 answers so where two
+/// requests for one object meet, and wants to be asked again
+/// (docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).
+const CONFLICTS: u32 = 3;
+
+/// How long after it was refused.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What an object holds.
 pub(crate) struct Found {
@@ -45,6 +53,22 @@ pub(crate) async fn get(store: &dyn ObjectStore, path: &Path) -> Result<Option<F
 /// # Errors
 /// The object is not written as far as can be told; the request may still arrive.
 pub(crate) async fn put(
+    store: &dyn ObjectStore,
+    path: &Path,
+    bytes: Bytes,
+    expected: Option<&UpdateVersion>,
+) -> Result<Put, Error> {
+    let mut left = CONFLICTS;
+    loop {
+        match put_once(store, path, bytes.clone(), expected).await {
+            Err(Error::AlreadyExists { .. }) if left > 0 => left -= 1,
+            done => return done,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn put_once(
     store: &dyn ObjectStore,
     path: &Path,
     bytes: Bytes,
