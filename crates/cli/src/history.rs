@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use jiff::{Timestamp, Unit};
 use pipeline_core::{
-    Entry, JournalError, LockStatus, Newest, Pipeline, Prospect, Record, Recovered, RecoveredStage,
-    RunJournal, RunState, StageState, State, StateStore, Stop,
+    Entry, JournalError, LockStatus, Newest, Pipeline, Prospect, Record, RecoveredStage, RunJournal,
+    RunState, StageState, State, StateStore, Stop,
 };
 use pipeline_sdk::{Action, Done, RunCommand, RunId, RunOutcome};
 use serde_json::{Value, json};
@@ -111,30 +111,19 @@ fn show_runs(out: &mut dyn Write, told: &[Told], environment: &str, json: bool) 
     Ok(())
 }
 
-/// The later run that looked after the one at `at`; the list has the newest first.
+/// The later run that looked after the one at `at`; the list has the newest first. It inherits what that one did, or only
+/// fences it, as a second destruction that goes on with what is left. One that did not come to a plan looked after
+/// nothing.
 fn taken_over_by(told: &[Told], at: usize) -> Option<RunId> {
-    let run = told[at].0;
-    let heir = told[..at].iter().rev().find_map(|(later, loaded)| {
-        let Recovered { began: Some(began), plan: Some(_), .. } = &loaded.as_ref().ok()?.recovered else {
-            return None;
-        };
-        let inherits = began.inherits.as_ref()?;
-        (inherits.run == run).then_some(*later)
-    });
-    heir.or_else(|| fenced_by(told[at].1.as_ref().ok()?, &told[..at]))
-}
-
-/// The one of `later` runs that looked after this one without inheriting anything: the second destruction goes on with
-/// what is left. One that did not come to a plan looked after nothing.
-fn fenced_by(journal: &RunJournal, later: &[Told]) -> Option<RunId> {
-    let planned = |run: RunId| {
-        let mut later = later.iter().filter_map(|(_, loaded)| loaded.as_ref().ok());
-        later.any(|later| later.run == run && later.recovered.plan.is_some())
+    let (run, journal) = &told[at];
+    let records = journal.as_ref().map(|journal| journal.records.as_slice()).unwrap_or_default();
+    let is_fenced = |by: RunId| {
+        records.iter().any(|record| matches!(&record.entry, Entry::Fence { holder, .. } if holder.run == by))
     };
-    journal.records.iter().rev().find_map(|record| match &record.entry {
-        Entry::Fence { holder, .. } if planned(holder.run) => Some(holder.run),
-        _ => None,
-    })
+    let later = told[..at].iter().rev().filter_map(|(_, loaded)| loaded.as_ref().ok());
+    let mut planned = later.filter(|later| later.recovered.plan.is_some());
+    let heir = planned.find(|later| inherited(later) == Some(*run) || is_fenced(later.run));
+    heir.map(|heir| heir.run)
 }
 
 fn summary(journal: &RunJournal, taken_over_by: Option<RunId>) -> Value {

@@ -1,6 +1,7 @@
 //! `pipeline lock`: who holds an environment, and taking the lock from one that is gone.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use pipeline_core::{EngineError, LockStatus};
@@ -50,7 +51,7 @@ pub(crate) fn as_json(status: &LockStatus) -> serde_json::Value {
 pub(crate) fn is_silent(status: &LockStatus, now: Timestamp) -> bool {
     match status {
         LockStatus::Held { lease: Some(lease), renewed: Some(renewed), .. } => {
-            now.duration_since(*renewed).unsigned_abs() > *lease * 2 && now > *renewed
+            Duration::try_from(now.duration_since(*renewed)).is_ok_and(|age| age > *lease * 2)
         }
         _ => false,
     }
@@ -94,8 +95,6 @@ async fn take(options: &FileOptions) -> Result<Exit, CommandError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use pipeline_core::Holder;
 
     use super::*;

@@ -7,16 +7,22 @@ use pipeline_tests::Pipeline;
 use pipeline_tests::binary::repository;
 use pipeline_tests::python::programs;
 
-const NAME: &str = "states";
-
 /// A bucket in a store of its own, which ends with this.
 pub(crate) struct Bucket {
     server: Child,
     endpoint: String,
+    name: &'static str,
 }
 
 impl Bucket {
     pub(crate) fn new() -> Self {
+        let bucket = Self::missing("states");
+        bucket.aws(&["s3api", "create-bucket", "--bucket", bucket.name]);
+        bucket
+    }
+
+    /// One that nobody made, in a store that is there.
+    pub(crate) fn missing(name: &'static str) -> Self {
         let script = repository().join("tests/python/bucket.py");
         let mut command = Command::new(programs().join("python"));
         command.arg("-B").arg(script).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -24,20 +30,13 @@ impl Bucket {
         let mut port = String::new();
         let mut said = BufReader::new(server.stdout.take().expect("standard output"));
         said.read_line(&mut port).expect("a port");
-        let bucket = Self { server, endpoint: format!("http://127.0.0.1:{}", port.trim()) };
-        bucket.aws(&["s3api", "create-bucket", "--bucket", NAME]);
-        bucket
+        Self { server, endpoint: format!("http://127.0.0.1:{}", port.trim()), name }
     }
 
     /// Has `command` keep its state here.
     pub(crate) fn keeps(&self, command: Pipeline) -> Pipeline {
-        let command = command.env("PIPELINE_STATE", format!("s3://{NAME}/team"));
+        let command = command.env("PIPELINE_STATE", format!("s3://{}/team", self.name));
         self.settings().into_iter().fold(command, |command, (name, value)| command.env(name, value))
-    }
-
-    /// Has `command` keep its state in a bucket that nobody made.
-    pub(crate) fn is_missed_by(&self, command: Pipeline) -> Pipeline {
-        self.keeps(command).env("PIPELINE_STATE", "s3://nobody-made-it/team")
     }
 
     fn settings(&self) -> [(&'static str, &str); 4] {

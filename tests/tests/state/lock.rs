@@ -8,13 +8,10 @@ use std::time::Duration;
 use pipeline_tests::cloud::eventually;
 
 use crate::bucket::Bucket;
-use crate::place::{Keep, Place};
+use crate::place::{FILE, Keep, Place};
 
 const LOCKED: i32 = 6;
 const FAILED: i32 = 1;
-
-const FILE: &str = "[pipeline]\nname = \"hello\"\nenvironment = \"local\"\n\n[cloud]\ntarget = \"local\"\n\n\
-                    [stages.registry]\nuses = \"ecr\"\n";
 
 /// Holds the lock of the environment as another run on this machine does.
 fn hold(folder: &Path) -> File {
@@ -70,7 +67,7 @@ fn a_run_that_waits_says_so_and_begins_when_the_other_has_ended() {
 
 #[test]
 fn a_bucket_that_is_not_there_is_not_taken_for_an_empty_one() {
-    let place = Place::new(FILE, Keep::Nowhere(Bucket::new()));
+    let place = Place::new(FILE, Keep::Bucket(Bucket::missing("nobody-made-it")));
     for command in
         [&["run"][..], &["plan"], &["status"], &["history"], &["lock", "status"], &["lock", "break"]]
     {

@@ -11,12 +11,14 @@ use tempfile::TempDir;
 
 use crate::bucket::Bucket;
 
+/// A `pipeline.toml` with one stage.
+pub(crate) const FILE: &str = "[pipeline]\nname = \"hello\"\nenvironment = \"local\"\n\n[cloud]\ntarget = \"local\"\n\n\
+                    [stages.registry]\nuses = \"ecr\"\n";
+
 /// Where the state is kept.
 pub(crate) enum Keep {
     Folder,
     Bucket(Bucket),
-    /// In a bucket that is not there.
-    Nowhere(Bucket),
 }
 
 pub(crate) struct Place {
@@ -60,7 +62,6 @@ impl Place {
         match &self.keep {
             Keep::Folder => command,
             Keep::Bucket(bucket) => bucket.keeps(command),
-            Keep::Nowhere(bucket) => bucket.is_missed_by(command),
         }
     }
 

@@ -13,9 +13,8 @@ const STUCK: i32 = 4;
 fn a_run_that_could_not_plan_is_not_said_to_have_looked_after_another() {
     let place = Place::sample(Keep::Folder);
     let _ = place.run(&["run"]).expect_code(0);
-    let killed = place.spawn_until("deployment", &["run", "--var", "version=2"]);
-    let pid = Pid::from_raw(killed.id().try_into().expect("a process")).expect("a process");
-    kill_process(pid, Signal::KILL).expect("killed");
+    let mut killed = place.spawn_until("deployment", &["run", "--var", "version=2"]);
+    killed.kill().expect("killed");
     drop(finish(killed));
     let file = place.path().join("pipeline.toml");
     let good = std::fs::read_to_string(&file).expect("the sample");

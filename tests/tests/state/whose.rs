@@ -2,12 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::place::{Keep, Place};
+use crate::place::{FILE, Keep, Place};
 
 const FAILED: i32 = 1;
-
-const FILE: &str = "[pipeline]\nname = \"hello\"\nenvironment = \"local\"\n\n[cloud]\ntarget = \"local\"\n\n\
-                    [stages.registry]\nuses = \"ecr\"\n";
 
 #[test]
 fn what_another_pipeline_has_is_not_shown_as_ones_own() {

@@ -99,9 +99,7 @@ impl StateLock for LocalLock {
     }
 
     async fn save(&self, state: Vec<u8>) -> Result<(), StoreError> {
-        if !self.is_held() {
-            return Err(StoreError::Lost { environment: self.environment.clone(), by: None });
-        }
+        self.confirm().await?;
         let folder = self.folder.clone();
         done(disk::write(move || replace(&folder, &state)).await)
     }

@@ -200,6 +200,11 @@ async fn a_removal_that_is_killed_anywhere_goes_on() {
     }
 }
 
+/// `PAIR`, whose stages get `value`.
+fn with(value: &str) -> String {
+    PAIR.replace("\"thing\"\n", &format!("\"thing\"\nvalue = \"{value}\"\n"))
+}
+
 /// A run of `stages` was killed when it had given `a` its value; `before` was run first, and `b` would fail.
 async fn killed_after_a(before: Option<&str>, stages: &str, value: &str) -> Lab {
     for writes in 1.. {
@@ -330,7 +335,6 @@ async fn what_is_in_another_place_is_not_touched_from_here() {
 #[tokio::test]
 async fn a_rollback_by_hand_undoes_one_run_after_the_other() {
     let lab = Lab::default();
-    let with = |value: &str| PAIR.replace("\"thing\"\n", &format!("\"thing\"\nvalue = \"{value}\"\n"));
     lab.run(&with("1")).await;
     let first = (lab.things(), lab.state().await.stages);
     lab.run(&with("2")).await;
@@ -363,7 +367,6 @@ async fn a_run_whose_lock_was_broken_before_its_first_change_changes_nothing() {
 #[tokio::test]
 async fn nothing_older_than_a_missing_journal_is_undone_after_later_runs_either() {
     let lab = Lab::default();
-    let with = |value: &str| PAIR.replace("\"thing\"\n", &format!("\"thing\"\nvalue = \"{value}\"\n"));
     for value in ["1", "2"] {
         lab.run(&with(value)).await;
     }
@@ -387,7 +390,6 @@ async fn nothing_older_than_a_missing_journal_is_undone_after_later_runs_either(
 
 #[tokio::test]
 async fn a_stage_that_left_the_file_after_a_run_was_cut_off_comes_back_as_it_was() {
-    let with = |value: &str| PAIR.replace("\"thing\"\n", &format!("\"thing\"\nvalue = \"{value}\"\n"));
     let lab = killed_after_a(Some(&with("1")), &with("2"), "2").await;
     lab.fault("b", Fault::None);
     let without = "[stages.b]\nuses = \"thing\"\nvalue = \"3\"\n";
@@ -416,7 +418,7 @@ async fn what_may_have_been_undone_is_not_said_to_be_left() {
     let lab = half_done().await;
     lab.fault("a", Fault::NoUndo);
     lab.fault("b", Fault::Early);
-    let stuck = lab.run(&PAIR.replace("\"thing\"\n", "\"thing\"\nvalue = \"new\"\n")).await;
+    let stuck = lab.run(&with("new")).await;
     assert_eq!(stuck.outcome, RunOutcome::Stuck);
     insta::assert_snapshot!(stuck.left_over.join("\n"), @r"
     stage `a`: test:thing a was changed and may not be undone: cannot be undone; the next run puts it right

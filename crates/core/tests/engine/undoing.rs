@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pipeline_core::{Engine, JournalError, JournalFile, Newest, StateLock, StateStore, StoreError};
+use pipeline_core::{
+    Engine, JournalError, JournalFile, Newest, RunReport, StateLock, StateStore, StoreError,
+};
 use pipeline_sdk::{Event, Mode, RunCommand, RunOutcome, StageOutcome, async_trait};
 
 use crate::disk::{Disk, OnDisk};
@@ -171,15 +173,20 @@ impl Disk for NoJournal {
     }
 }
 
-#[tokio::test]
-async fn a_run_that_could_record_nothing_has_changed_nothing_and_says_so() {
-    let lab = Lab::default();
-    let store = Arc::new(OnDisk(lab.store.clone(), NoJournal));
+/// Runs `CHAIN` with its state and journal on `disk`.
+async fn run_on(lab: &Lab, disk: impl Disk) -> RunReport {
+    let store = Arc::new(OnDisk(lab.store.clone(), disk));
     let engine = Engine::new(lab.pipeline(CHAIN), lab.registry(), store, Arc::new(|_| ()));
     let wait = pipeline_core::Wait::never();
     let mut run = engine.begin(RunCommand::Run, "test", lab.cancel.clone(), wait).await.unwrap();
     let plan = run.plan(Mode::Converge).await.unwrap();
-    let report = run.apply(plan).await;
+    run.apply(plan).await
+}
+
+#[tokio::test]
+async fn a_run_that_could_record_nothing_has_changed_nothing_and_says_so() {
+    let lab = Lab::default();
+    let report = run_on(&lab, NoJournal).await;
     assert_eq!((report.outcome, report.left_over.as_slice()), (RunOutcome::Failed, &[][..]));
     assert!(report.error.unwrap().contains("no space") && report.emergency.is_some());
     assert!(lab.things().is_empty());
@@ -189,14 +196,7 @@ async fn a_run_that_could_record_nothing_has_changed_nothing_and_says_so() {
 async fn a_run_whose_state_cannot_be_saved_is_undone() {
     let lab = Lab::default();
     lab.world.lock().unwrap().delay = std::time::Duration::from_millis(20);
-    let store = Arc::new(OnDisk(lab.store.clone(), FullDisk));
-    let engine = Engine::new(lab.pipeline(CHAIN), lab.registry(), store, Arc::new(|_| ()));
-    let mut run = engine
-        .begin(RunCommand::Run, "test", lab.cancel.clone(), pipeline_core::Wait::never())
-        .await
-        .unwrap();
-    let plan = run.plan(Mode::Converge).await.unwrap();
-    let report = run.apply(plan).await;
+    let report = run_on(&lab, FullDisk).await;
     assert_eq!(report.outcome, RunOutcome::RolledBack);
     assert!(report.error.unwrap().starts_with("cannot write state.json"));
     assert!(lab.things().is_empty());

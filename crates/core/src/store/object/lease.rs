@@ -120,17 +120,17 @@ impl Lease {
 
     /// Returns once somebody else has the lock.
     async fn renew_again_and_again(&self) {
-        let pause = self.life / RENEWALS;
         loop {
-            sleep(pause).await;
-            if !self.renew_at_last(pause).await {
+            sleep(self.life / RENEWALS).await;
+            if !self.renew_at_last().await {
                 return;
             }
         }
     }
 
     /// Renews it, however often that takes; `false` if somebody else has the lock.
-    async fn renew_at_last(&self, pause: Duration) -> bool {
+    async fn renew_at_last(&self) -> bool {
+        let pause = self.life / RENEWALS;
         loop {
             // A request that is given up may still arrive; the next one finds that.
             match timeout(pause, self.renew()).await {
@@ -150,7 +150,7 @@ impl Lease {
         let renewed = tokio::select! {
             biased;
             () = self.lost.cancelled() => false,
-            renewed = self.renew_at_last(self.life / RENEWALS) => renewed,
+            renewed = self.renew_at_last() => renewed,
         };
         if renewed {
             return Ok(());
